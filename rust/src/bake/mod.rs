@@ -1,0 +1,1 @@
+//! A species' genome and annotation into packed windows.

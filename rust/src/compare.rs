@@ -1,0 +1,1 @@
+//! Compares predicted with reference gene models.

@@ -1,0 +1,1 @@
+//! Gene models from evidence: exact dynamic programs.

@@ -1,0 +1,1 @@
+//! Bases, reverse complement, genetic codes and translation.

@@ -1,0 +1,1 @@
+//! Opens plain, gzip and BGZF files as bytes.

@@ -1,0 +1,1 @@
+//! Labels of every base, made from a window's sentence.

@@ -1,0 +1,1 @@
+//! The annotation language: gene models to sentences of tokens and back.

@@ -1,0 +1,22 @@
+//! The Rust core of GeneT5. Everything that happens once a base or once a record is here; the modules know nothing
+//! of Python, which meets them in `python` alone.
+
+pub mod annotation;
+pub mod bake;
+pub mod baseline;
+pub mod compare;
+pub mod decode;
+pub mod dna;
+pub mod error;
+pub mod fasta;
+pub mod gene;
+pub mod input;
+pub mod labels;
+pub mod language;
+pub mod packed;
+pub mod packing;
+pub mod tokenizer;
+pub mod windows;
+
+#[cfg(feature = "python")]
+mod python;

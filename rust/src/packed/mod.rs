@@ -1,0 +1,1 @@
+//! The packed file: writer, reader, and operations that copy bytes.

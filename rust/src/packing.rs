@@ -1,0 +1,1 @@
+//! Windows into packs on two budgets.

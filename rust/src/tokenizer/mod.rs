@@ -1,0 +1,1 @@
+//! Byte-pair encoding of DNA, equal to Hugging Face tokenizers.

@@ -1,0 +1,1 @@
+//! Cuts a sequence into windows.
