@@ -1,0 +1,1 @@
+"""Packed datasets, samplers, baking and the tables of taxa and species."""

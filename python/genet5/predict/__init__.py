@@ -1,0 +1,1 @@
+"""Evidence over a genome and the gene models made from it."""

@@ -1,0 +1,1 @@
+"""The trainer: optimiser, checkpoints, distribution, logs."""
