@@ -41,7 +41,10 @@ EXIT_INTERRUPTED = 130
 def _overview() -> str:
     width = max(len(" ".join(words)) for words in COMMANDS)
     rows = "\n".join(f"  {' '.join(words):<{width}}  {summary}" for words, (_, summary) in COMMANDS.items())
-    return f"usage: genet5 COMMAND [options]\n\n{genet5.__doc__}\n\ncommands:\n{rows}\n\n'genet5 COMMAND --help' tells more."
+    return (
+        f"usage: genet5 COMMAND [options]\n\n{genet5.__doc__}\n\ncommands:\n{rows}\n\n"
+        "'genet5 COMMAND --help' tells more."
+    )
 
 
 def run_command(words: Sequence[str], arguments: Sequence[str], prog: str | None = None) -> int:
