@@ -2,13 +2,56 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export PYTHONPATH := $(CURDIR)/python
+SOURCES := $(shell find rust/src python/genet5 -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' -o -name '*.json')
 
 .PHONY: help
 help:
 	@grep -E '^## ' Makefile | sed 's/^## //'
 
-## make core        build the Rust extension into python/genet5 (for work on a checkout)
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# The package's dependencies and its own extension, from this checkout.
+$(VENV)/.installed: $(BIN)/python $(SOURCES) Cargo.toml Cargo.lock rust/Cargo.toml pyproject.toml
+	$(BIN)/python -m pip install --quiet .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet '.[dev]'
+	touch $@
+
+## make install     the package and its dependencies in .venv
+.PHONY: install
+install: $(VENV)/.installed
+
+## make demo        the whole recipe on a real genome (about 12 minutes on 2 cores); GENOME=x.fna ANNOTATION=x.gff3 TEST_SEQIDS=I,VI for another
+.PHONY: demo
+demo: $(VENV)/.installed
+	$(BIN)/python bin/demo.py --output demo $(if $(GENOME),--genome $(GENOME)) $(if $(ANNOTATION),--annotation $(ANNOTATION)) $(if $(TEST_SEQIDS),--test_seqids $(TEST_SEQIDS))
+
+## make test        all quick tests, Rust and Python (at most 20 minutes on 2 cores with the build)
+.PHONY: test
+test: $(VENV)/.dev
+	cargo test --locked --no-default-features --quiet
+	$(BIN)/python -m pytest -m 'not long and not gpu'
+
+## make test-long   the tests that take longer
+.PHONY: test-long
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m 'long and not gpu'
+
+## make lint        ruff, mypy, rustfmt, clippy, shellcheck (where it is installed)
+.PHONY: lint
+lint: $(VENV)/.dev
+	$(BIN)/ruff check python bin tests benchmarks
+	$(BIN)/ruff format --check python bin tests benchmarks
+	$(BIN)/mypy
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	if command -v shellcheck >/dev/null; then shellcheck bin/*.sh .ci/run; fi
+
+## make core        build the Rust extension into python/genet5 (for work on a checkout with PYTHONPATH=python)
 .PHONY: core
 core:
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$$(command -v $(PYTHON)) cargo build --release --locked
