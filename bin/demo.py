@@ -127,7 +127,7 @@ def summarise(output: Path, steps: Steps, run: Path) -> str:
         f"- the model: `{run / 'best'}`; its log: `{run / 'training_log.csv'}`",
         f"- packed data: `{output / 'baked'}`",
         "",
-        "This is a small model after a few minutes on one genome without a GPU. A real run takes tens of annotated genomes of",
+        "This is a small model after a few minutes on one genome. A real run takes tens of annotated genomes of",
         "the clade, the `small` or `base` preset, a GPU, and hours to days; `docs/recipe.md` has the commands.",
     ]
     return "\n".join(lines) + "\n"
