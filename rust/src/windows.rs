@@ -1,1 +1,0 @@
-//! Cuts a sequence into windows.
