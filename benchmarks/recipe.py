@@ -1,9 +1,9 @@
-"""Runs every command of the recipe on real input, at small sizes, and writes docs/recipe.md: what each printed, and how long it took.
+"""Runs every command of the recipe on real input and writes docs/recipe.md: what each printed, how long it took.
 
     python benchmarks/recipe.py --data ../shared/data --work recipe_run --output docs/recipe.md
 
-The folder of real data is the one that the tests use (`GENET5_DATA`). Sizes are scaled down so that the whole takes some minutes on
-two cores; flags and their order are the recipe's.
+The folder of real data is the one that the tests use (`GENET5_DATA`). Sizes are scaled down so that the whole takes
+some minutes on two cores; flags and their order are the recipe's.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ STEPS: list[tuple[str, str, str]] = [
     ),
     (
         "Distributed fine-tuning",
-        "Two processes on this machine (gloo); on two machines the recipe's `--nnodes 2 --node-rank N --master ADDRESS`.",
+        "Two processes on this machine (gloo); on two machines `--nnodes 2 --node-rank N --master ADDRESS`.",
         """{bin}/distributed.sh
     baked/5%5k4.5k/training.packed
     baked/5k4.5k/validation.packed

@@ -28,7 +28,7 @@ def prediction_windows(length: int, window_size: int, overlap: int, circular: bo
     """
     if not 0 <= overlap < window_size:
         raise InputError(
-            f"an overlap of {overlap} bp does not fit windows of {window_size} bp; choose --overlap below the window size"
+            f"an overlap of {overlap} bp does not fit windows of {window_size} bp; choose a smaller --overlap"
         )
     if length == 0:
         return []
