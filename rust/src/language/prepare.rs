@@ -228,7 +228,7 @@ fn tell(
         said.clear();
     }
     if said.is_empty() {
-        let coding_first = dropped.iter().find(|(index, _)| !gene.transcripts[*index].cds.is_empty() == coding);
+        let coding_first = dropped.iter().find(|(index, _)| gene.transcripts[*index].cds.is_empty() != coding);
         let reason = coding_first.map_or(Reason::MissingCds, |&(_, reason)| reason);
         dropped.clear();
         return Telling::Ignored(reason);
