@@ -93,7 +93,7 @@ def reasons() -> dict[str, str]:
 def transcript(
     exons: Sequence[Interval], cds: Sequence[Interval] = (), biotype: str | None = None, **fields: Any
 ) -> dict[str, Any]:
-    """A transcript as :func:`encode` takes it; ``fields`` are ``id``, ``cds_phase``, ``partial_5``, ``flags`` and so on."""
+    """A transcript as :func:`encode` takes it; ``fields`` are ``id``, ``cds_phase``, ``flags``, ...."""
     if biotype is None:
         biotype = "protein_coding" if cds else "ncRNA"
     defaults = {"id": "", "cds_phase": 0, "partial_5": False, "partial_3": False, "flags": flags(), "score": None}
