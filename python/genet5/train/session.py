@@ -14,7 +14,8 @@ import torch
 
 import genet5
 from genet5.errors import GeneT5Error, InputError
-from genet5.train import checkpoint, toml
+from genet5.train import checkpoint, mxfp8, toml
+from genet5.train.compilation import compile_parts
 from genet5.train.distributed import World
 from genet5.train.log import Console
 from genet5.train.memory_watch import MemoryWatch
@@ -129,6 +130,8 @@ def finetune(
     world = World.from_environment()
     console = Console(world.is_main)
     try:
+        if options.mxfp8:
+            mxfp8.require_hardware(world.device)
         source = model_directory(model_path)
         training, validation = PackedDataset(training_path), PackedDataset(validation_path)
         going_on = _together(world, lambda: prepare_output(output, resume, overwrite))
@@ -138,6 +141,11 @@ def finetune(
         source = output / "last" if going_on else source
         model = GeneT5ForGeneAnnotation.from_pretrained(source, dtype=torch.float32)
         beside = companions(source)
+        if options.mxfp8:
+            mxfp8.probe(world.device)
+            console.line(f"MXFP8 products in {mxfp8.convert(model)} linear layers")
+        if options.compile:
+            console.line(f"compiling {', '.join(compile_parts(model, world.device.type == 'cuda'))}")
 
         def write_model(directory: Path) -> None:
             model.save_pretrained(directory)
