@@ -37,7 +37,9 @@ def test_repair_where_the_launcher_needs_it(tmp_path):
 
 
 def test_no_repair_where_it_is_not_needed(tmp_path):
-    guarded = 'def launch(binary):\n    return hasattr(binary.metadata, "cluster_dims") and (*binary.metadata.cluster_dims,)\n'
+    guarded = (
+        'def launch(it):\n    return hasattr(binary.metadata, "cluster_dims") and (*binary.metadata.cluster_dims,)\n'
+    )
     assert not repair_cluster_dims(heuristics(tmp_path, guarded), kernel())
     from torch._inductor.runtime import triton_heuristics
 

@@ -1,4 +1,4 @@
-"""MXFP8 matrix products in a model's linear layers (OCP Microscaling Formats 1.0: blocks of 32 values share a scale)."""
+"""MXFP8 matrix products in linear layers (OCP Microscaling Formats 1.0: blocks of 32 values share a scale)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def require_hardware(device: torch.device) -> None:
     major, minor = torch.cuda.get_device_capability(device)
     if major < 10:
         raise UnavailableError(
-            f"--mxfp8 needs a Blackwell GPU (compute capability 10.0 or higher), and {torch.cuda.get_device_name(device)} "
-            f"has {major}.{minor}; leave the flag out"
+            f"--mxfp8 needs a Blackwell GPU (compute capability 10.0 or higher), and "
+            f"{torch.cuda.get_device_name(device)} has {major}.{minor}; leave the flag out"
         )
 
 
