@@ -90,7 +90,7 @@ def test_goes_on_bit_for_bit(tmp_path, stop_at, optim_8bit):
                 return forward(*arguments)
 
             first._forward = last_forward
-        step(group, polls, factor)
+        return step(group, polls, factor)
 
     first._step = interrupted
     with pytest.raises(Stopped):

@@ -187,7 +187,7 @@ def main() -> int:
     def interrupted(*arguments):
         if world.rank == 1 and trainer.progress.step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        step(*arguments)
+        return step(*arguments)
 
     trainer._step = interrupted
     try:

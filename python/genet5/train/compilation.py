@@ -26,8 +26,9 @@ def repair_cluster_dims(heuristics: ModuleType, kernel: Any) -> bool:
     def construct_with_cluster_dims(self: Any, *arguments: Any, **named: Any) -> None:
         construct(self, *arguments, **named)
         if not hasattr(self.metadata, "cluster_dims"):
-            fields = (*self.metadata._fields, "cluster_dims")
-            self.metadata = namedtuple("KernelMetadata", fields)(*self.metadata, (1, 1, 1))  # type: ignore[misc]
+            values = {**self.metadata._asdict(), "cluster_dims": (1, 1, 1)}
+            metadata: Any = namedtuple("KernelMetadata", list(values))  # type: ignore[misc]
+            self.metadata = metadata(**values)
 
     kernel.__init__ = construct_with_cluster_dims
     return True

@@ -27,7 +27,7 @@ class World:
     rank: int
     size: int
     device: torch.device
-    control: dist.ProcessGroup | None = None
+    control: Any = None
 
     @classmethod
     def from_environment(cls) -> World:

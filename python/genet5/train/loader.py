@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def load(batch: Batch, pin: bool) -> LoadedBatch:
 
 
 class BatchLoader:
-    """Iterate over batches of sample indices; at most `ahead` batches are prepared before they are asked for.
+    """Loads batches of sample indices; at most `ahead` batches are prepared before they are asked for.
 
     Threads suffice: reading a batch is native code without the interpreter's lock, and threads neither copy the
     mapped file's pages nor leave processes behind.
@@ -72,9 +72,11 @@ class BatchLoader:
     def _load(self, indices: np.ndarray) -> LoadedBatch:
         return load(self.dataset.batch(indices), self.pin)
 
-    def __iter__(self) -> Iterator[LoadedBatch]:
+    def batches_in_order(self) -> Generator[LoadedBatch]:
+        """Yield the batches; closing the generator ends the threads."""
         if not self.workers:
-            yield from map(self._load, self.batches)
+            for indices in self.batches:
+                yield self._load(indices)
             return
         executor = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
         waiting: deque[Future[LoadedBatch]] = deque()

@@ -137,6 +137,10 @@ class TrainingOptions:
                 raise InputError(f"--{name} {getattr(self, name)} is out of range: it must be {range_}")
         if self.text_weight == 0 and self.base_weight == 0:
             raise InputError("--text_weight 0 and --base_weight 0 leave nothing to train: make one of them positive")
+        if self.base_weight == 0 and self.text_every > 1:
+            raise InputError(
+                "--text_every leaves steps without any loss where --base_weight is 0: give only one of them"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Fields and values."""

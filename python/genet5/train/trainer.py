@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from genet5.train.batches import epoch_batches, trace, validation_batches
 from genet5.train.distributed import World
 from genet5.train.interrupt import StopRequest
 from genet5.train.loader import BatchLoader, LoadedBatch
-from genet5.train.log import Console, TrainingLog, duration, quantity
+from genet5.train.log import Console, TrainingLog, quantity
 from genet5.train.losses import (
     BASE_PARTS,
     PARTS,
@@ -35,6 +35,7 @@ from genet5.train.losses import (
 )
 from genet5.train.optimizer import build_optimizer, set_learning_rates, trained_parameters
 from genet5.train.options import TrainingOptions
+from genet5.train.report import Position, Report
 from genet5.train.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ class Trainer:
         self.schedule = Schedule(options.epoch_limit, limit, options.warmup_ratio)
         self.progress = Progress()
         self.bf16 = options.precision == "bf16" or (options.precision == "auto" and self.device.type == "cuda")
-        self._meter = LossMeter()
-        self._interval = {"tokens": 0, "bases": 0, "seconds": 0.0, "norm": 0.0}
-        self._log: TrainingLog | None = None
+        self._steps_per_epoch = 1
         self._stop = StopRequest()
         # Dropout differs between processes, as their batches do.
         torch.manual_seed(options.seed * 1_000_003 + self.world.rank)
@@ -174,8 +173,11 @@ class Trainer:
         if self.world.any(self._stop.requested):
             raise Stopped
 
-    def _step(self, group: list[LoadedBatch], polls: int, factor: float) -> None:
-        """One optimiser step over `group`; in every process, `polls` batches at most."""
+    def _step(self, group: list[LoadedBatch], polls: int, factor: float) -> tuple[float, float, float]:
+        """One optimiser step over `group`; no process has more than `polls` batches.
+
+        Returns the gradient's norm, and the DNA tokens and bases of all processes' batches.
+        """
         options = self.options
         with_text = self.with_text and self.progress.step % options.text_every == 0
         counts: dict[str, int] = dict.fromkeys(PARTS, 0)
@@ -196,8 +198,7 @@ class Trainer:
             if loss.requires_grad:
                 loss.backward()
             losses.append(loss.detach())
-            self._meter.add(output.loss_sums, group[index].counts)
-            self._read_router(output)
+            self._report.add_batch(output.loss_sums, group[index].counts, getattr(output, "router", None))
         parameters = list(trained_parameters(self.optimizer))
         self.world.sum_gradients(parameters)
         norm = float(nn.utils.clip_grad_norm_(parameters, options.max_grad_norm or math.inf))
@@ -205,9 +206,7 @@ class Trainer:
             self._diverged(group, losses)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._interval["tokens"] += tokens
-        self._interval["bases"] += bases
-        self._interval["norm"] = norm
+        return norm, tokens, bases
 
     def _diverged(self, group: list[LoadedBatch], losses: list[torch.Tensor]) -> None:
         bad = [index for index, loss in enumerate(losses) if not math.isfinite(float(loss))]
@@ -221,148 +220,105 @@ class Trainer:
             f"overwritten: look at the data there, or go on from {self.output / 'last'} with --resume and a lower --lr"
         )
 
-    def _read_router(self, output: Any) -> None:
-        """Keep the newest statistics of the experts, on their device."""
-        self._router = getattr(output, "router", None)
-
     # --- the loop ---
 
-    def _done(self, steps: int) -> float:
-        """Share of the run that is done, the same in every process."""
+    def _position(self) -> Position:
+        """Where the run is, the same in every process."""
         progress = self.progress
         seconds = self._seconds() if math.isfinite(self.schedule.seconds_limit) else 0.0
         if self.world.size > 1 and seconds:
             seconds = self.world.broadcast(seconds)
-        return self.schedule.done(progress.epoch + progress.step_in_epoch / steps, seconds)
+        epochs = progress.epoch + progress.step_in_epoch / self._steps_per_epoch
+        return Position(epochs, progress.step, self.schedule.done(epochs, seconds))
 
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self._began
-
-    def run(self) -> None:
-        """Train to the end; raises :class:`Stopped` after a signal, with everything saved."""
-        self._began = time.monotonic()
-        self._log = TrainingLog(self.output / "training_log.csv") if self.world.is_main else None
-        try:
-            with self._stop:
-                self._run()
-        finally:
-            if self._log:
-                self._log.close()
-
-    def _run(self) -> None:
-        options, progress = self.options, self.progress
-        if progress.evaluation_due:
-            self._evaluate_and_save()
-        self._next_log = 0.0
-        self._mark = time.monotonic()
-        first_done: float | None = None
-        while not self._should_stop_early():
-            batches = epoch_batches(self.training, options, progress.epoch)
-            steps = self._steps(batches)
-            done = self._done(steps)
-            if done >= 1:
-                break
-            per_step = options.grad_accum * self.world.size
-            begin = progress.step_in_epoch * per_step
-            loader = iter(
-                BatchLoader(
-                    self.training,
-                    batches[begin + self.world.rank :: self.world.size],
-                    options.num_workers,
-                    ahead=options.grad_accum + options.num_workers,
-                    pin=self.device.type == "cuda",
-                )
-            )
-            self.model.train()
-            if options.freeze_encoder:
-                self.model.encoder.eval()
-            first_done = done if first_done is None else first_done
-            with contextlib.closing(loader):  # type: ignore[type-var]
-                while progress.step_in_epoch < steps and done < 1:
-                    global_size = min(per_step, len(batches) - progress.step_in_epoch * per_step)
-                    polls = math.ceil(global_size / self.world.size)
-                    mine = max(0, math.ceil((global_size - self.world.rank) / self.world.size))
-                    random = checkpoint.random_state(self.device)
-                    try:
-                        group = [next(loader) for _ in range(mine)]
-                        self._step(group, polls, self.schedule.factor(done, steps))
-                    except Stopped:
-                        # The step is done again, from its start, when the run goes on.
-                        self.optimizer.zero_grad(set_to_none=True)
-                        checkpoint.set_random_state(random, self.device)
-                        self._save()
-                        raise
-                    progress.step += 1
-                    progress.step_in_epoch += 1
-                    done = self._done(steps)
-                    epoch_ended = progress.step_in_epoch == steps
-                    self._report(done, first_done, progress.step_in_epoch / steps)
-                    if options.empty_cache_steps and progress.step % options.empty_cache_steps == 0:
-                        torch.cuda.empty_cache()
-                    if epoch_ended or done >= 1 or (options.save_steps and progress.step % options.save_steps == 0):
-                        if epoch_ended:
-                            progress.epoch += 1
-                            progress.step_in_epoch = 0
-                        progress.evaluation_due = True
-                        self._evaluate_and_save()
-                        if epoch_ended or self._should_stop_early():
-                            break
-                        self.model.train()
-                        if options.freeze_encoder:
-                            self.model.encoder.eval()
 
     def _should_stop_early(self) -> bool:
         patience = self.options.early_stopping
         return bool(patience) and self.progress.evaluations_without_gain >= patience
 
-    def _report(self, done: float, first_done: float, epoch_share: float) -> None:
-        """Log an interval when it is due, and keep a terminal's status line fresh."""
-        by_time = math.isfinite(self.schedule.seconds_limit)
-        share = done if by_time else self.progress.epoch + epoch_share
-        due = done >= 1 or share * 100 >= self._next_log or (epoch_share == 1 and not by_time)
-        if not due and not self.console.status_due():
-            return
-        now = time.monotonic()
-        remaining = (now - self._began) / max(done - first_done, 1e-9) * (1 - done)
-        where = f"epoch {self.progress.epoch + 1}, step {self.progress.step} ({100 * done:.1f}%)"
-        if not due:
-            rate = self._interval["bases"] / max(now - self._mark, 1e-9)
-            self.console.status(f"{where}  {quantity(rate)}b/s  ETA {duration(remaining)}")
-            return
-        interval = self.options.log_every_pct
-        self._next_log = (math.floor(share * 100 / interval + 1e-9) + 1) * interval
-        losses = means(self.world.sum(self._meter.totals()))
-        self._meter.clear()
-        seconds = max(now - self._mark, 1e-9)
-        total = weighted(losses, self.loss_weights, PARTS)
-        rates = {part: group["lr"] for group in self.optimizer.param_groups for part in [group["part"]]}
-        row = {
-            "event": "train",
-            "epoch": f"{self.progress.epoch + epoch_share:.4f}",
-            "step": self.progress.step,
-            "done": done,
-            "lr": max(rates.values()),
-            "loss": total,
-            **{f"{part}_loss": value for part, value in losses.items()},
-            "grad_norm": self._interval["norm"],
-            "tokens_per_s": self._interval["tokens"] / seconds,
-            "bases_per_s": self._interval["bases"] / seconds,
-            **self._router_statistics(),
-        }
-        if self._log:
-            self._log.write(row)
-        parts = ", ".join(f"{part} {value:.4f}" for part, value in losses.items())
-        tokens, bases = self._interval["tokens"] / seconds, self._interval["bases"] / seconds
-        lr, norm = max(rates.values()), self._interval["norm"]
-        self.console.line(
-            f"{where}  loss {total:.4f} ({parts})  lr {lr:.2e}  gradient {norm:.3g}  "
-            f"{quantity(tokens)} tokens/s  {quantity(bases)}b/s  ETA {duration(remaining)}"
-        )
-        self._interval.update(tokens=0, bases=0)
-        self._mark = now
+    def _training_mode(self) -> None:
+        self.model.train()
+        if self.options.freeze_encoder:
+            self.model.encoder.eval()
 
-    def _router_statistics(self) -> dict[str, float]:
-        return {}
+    def run(self) -> None:
+        """Train to the end; raises :class:`Stopped` after a signal, with everything saved."""
+        self._began = time.monotonic()
+        log = TrainingLog(self.output / "training_log.csv") if self.world.is_main else None
+        by_time = math.isfinite(self.schedule.seconds_limit)
+        self._report = Report(self.world, self.console, log, self.loss_weights, self.options.log_every_pct, by_time)
+        try:
+            with self._stop:
+                more = True
+                while more:
+                    more = self._epoch()
+        finally:
+            if log:
+                log.close()
+
+    def _epoch(self) -> bool:
+        """Train to the end of the epoch or of the run; False at the end of the run."""
+        options, progress = self.options, self.progress
+        batches = epoch_batches(self.training, options, progress.epoch)
+        self._steps_per_epoch = steps = self._steps(batches)
+        if progress.evaluation_due:
+            self._evaluate_and_save()
+        position = self._position()
+        if position.done >= 1 or self._should_stop_early():
+            return False
+        per_step = options.grad_accum * self.world.size
+        loader = self._loader(self.training, batches[progress.step_in_epoch * per_step :], options.grad_accum)
+        self._training_mode()
+        self._report.begin(position)
+        with contextlib.closing(loader):
+            while True:
+                share = min(per_step, len(batches) - progress.step_in_epoch * per_step)
+                mine = math.ceil(max(0, share - self.world.rank) / self.world.size)
+                random = checkpoint.random_state(self.device)
+                factor = self.schedule.factor(position.done, steps)
+                try:
+                    group = [next(loader) for _ in range(mine)]
+                    norm, tokens, bases = self._step(group, math.ceil(share / self.world.size), factor)
+                except Stopped:
+                    # The step is done again, from its start, when the run goes on.
+                    self.optimizer.zero_grad(set_to_none=True)
+                    checkpoint.set_random_state(random, self.device)
+                    self._save()
+                    raise
+                progress.step += 1
+                progress.step_in_epoch += 1
+                position = self._position()
+                self._report.step(position, factor * options.lr, norm, tokens, bases)
+                if options.empty_cache_steps and progress.step % options.empty_cache_steps == 0:
+                    torch.cuda.empty_cache()
+                epoch_ended = progress.step_in_epoch == steps
+                if epoch_ended:
+                    progress.epoch += 1
+                    progress.step_in_epoch = 0
+                if (
+                    epoch_ended
+                    or position.done >= 1
+                    or (options.save_steps and progress.step % options.save_steps == 0)
+                ):
+                    progress.evaluation_due = True
+                    self._evaluate_and_save()
+                    self._training_mode()
+                    self._report.begin(position)
+                if epoch_ended or position.done >= 1 or self._should_stop_early():
+                    return position.done < 1 and not self._should_stop_early()
+
+    def _loader(self, dataset: PackedDataset, batches: Sequence[np.ndarray], ahead: int) -> Generator[LoadedBatch]:
+        """This process' share of the batches of all."""
+        workers = self.options.num_workers
+        return BatchLoader(
+            dataset,
+            batches[self.world.rank :: self.world.size],
+            workers,
+            ahead=ahead + workers,
+            pin=self.device.type == "cuda",
+        ).batches_in_order()
 
     # --- validation and saving ---
 
@@ -371,18 +327,10 @@ class Trainer:
         """Mean validation losses by part, over all processes; no label smoothing, no dropout."""
         batches = validation_batches(self.validation, self.options)
         polls = math.ceil(len(batches) / self.world.size)
-        loader = iter(
-            BatchLoader(
-                self.validation,
-                batches[self.world.rank :: self.world.size],
-                self.options.num_workers,
-                ahead=2 + self.options.num_workers,
-                pin=self.device.type == "cuda",
-            )
-        )
+        loader = self._loader(self.validation, batches, ahead=2)
         meter = LossMeter()
         self.model.eval()
-        with contextlib.closing(loader):  # type: ignore[type-var]
+        with contextlib.closing(loader):
             for _ in range(polls):
                 self._poll()
                 batch = next(loader, None)
@@ -412,27 +360,10 @@ class Trainer:
         else:
             progress.evaluations_without_gain += 1
         self._save()
-        if self.world.is_main:
-            if better:
-                checkpoint.copy_directory(self.output / "last", self.output / "best")
-            assert self._log is not None
-            self._log.write(
-                {
-                    "event": "validation",
-                    "epoch": f"{progress.epoch:d}" if not progress.step_in_epoch else f"{progress.epoch}+",
-                    "step": progress.step,
-                    "loss": total,
-                    **{f"{part}_loss": value for part, value in losses.items()},
-                    "best": int(better),
-                }
-            )
+        if better and self.world.is_main:
+            checkpoint.copy_directory(self.output / "last", self.output / "best")
         self.world.barrier()
-        parts = ", ".join(f"{part} {value:.4f}" for part, value in losses.items())
-        verdict = "the best yet, saved" if better else f"saved; the best is {progress.best_loss:.4f}"
-        seconds = time.monotonic() - began
-        self.console.line(f"validation after step {progress.step}: {total:.4f} ({parts}), {verdict} ({seconds:.1f} s)")
-        # Validation is no part of the interval whose rate the next line states.
-        self._mark = time.monotonic()
+        self._report.validation(self._position(), losses, progress.best_loss, time.monotonic() - began)
 
     def _save(self) -> None:
         """Write `last/`, from the main process; every process hands in its random state."""
@@ -484,5 +415,8 @@ class Trainer:
         for group, (rate, decay) in zip(self.optimizer.param_groups, fresh, strict=True):
             group["highest_lr"], group["weight_decay"] = rate, decay
         self.progress = Progress(**state["progress"])
+        if self.world.is_main and self.progress.best_step == self.progress.step and self.progress.step:
+            # A run that ended between saving `last` and copying it.
+            checkpoint.copy_directory(self.output / "last", self.output / "best")
         checkpoint.set_random_state(state["random"][self.world.rank], self.device)
         self.console.line(f"going on after step {self.progress.step} of the run in {self.output}")
