@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genet5.train.schedule import Schedule
@@ -27,6 +27,7 @@ def test_by_the_clock():
     assert schedule.done(0.0, 100.0) == 1.0
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.floats(0.1, 100) | st.just(math.inf),
     st.floats(1, 1e6) | st.just(math.inf),
