@@ -208,35 +208,26 @@ fn priority(class: i8) -> u8 {
 
 impl Painter<'_> {
     fn genes(&mut self, genes: &WindowGenes) -> Result<()> {
-        let mut isoforms = Vec::new();
-        let mut noncoding = Vec::new();
+        let mut transcripts = Vec::new();
         for gene in &genes.genes {
+            let strand = usize::from(gene.strand == Strand::Reverse);
             for (index, transcript) in gene.transcripts.iter().enumerate() {
-                let strand = usize::from(gene.strand == Strand::Reverse);
-                let segments = transcript.segments(gene.strand, self.length)?;
-                if !transcript.is_coding() {
-                    noncoding.push((strand, transcript));
-                    continue;
-                }
-                if index == 0 {
-                    self.canonical(strand, &segments);
-                } else {
-                    isoforms.push((strand, segments.clone()));
-                }
-                self.true_signals(strand, transcript, &segments);
+                transcripts.push((strand, index == 0, transcript, transcript.segments(gene.strand, self.length)?));
             }
         }
-        for (strand, segments) in isoforms {
-            self.isoform(strand, &segments);
+        let coding = || transcripts.iter().filter(|(_, _, transcript, _)| transcript.is_coding());
+        for (strand, _, _, segments) in coding().filter(|(_, canonical, _, _)| *canonical) {
+            self.canonical(*strand, segments);
         }
-        for (strand, transcript) in noncoding {
-            self.unknown_signals(strand, transcript);
+        for (strand, _, _, segments) in coding().filter(|(_, canonical, _, _)| !*canonical) {
+            self.isoform(*strand, segments);
         }
-        // After all, since what one transcript shows at the edge another may leave open.
-        for gene in &genes.genes {
-            for transcript in &gene.transcripts {
-                self.open_edges(usize::from(gene.strand == Strand::Reverse), transcript);
-            }
+        // What any transcript shows is true; only then is what others leave open no false candidate.
+        for (strand, _, transcript, segments) in coding() {
+            self.true_signals(*strand, transcript, segments);
+        }
+        for (strand, _, transcript, _) in &transcripts {
+            self.unknown_signals(*strand, transcript);
         }
         Ok(())
     }
@@ -298,17 +289,13 @@ impl Painter<'_> {
     }
 
     fn true_signals(&mut self, strand: usize, transcript: &WindowTranscript, segments: &[Segment]) {
-        let length = self.length;
         for signal in &transcript.signals {
             let Some(base) = self.base_of(strand, signal.kind, signal.position) else { continue };
             if matches!(signal.kind, Kind::Start | Kind::Stop) {
-                // A codon that an intron splits is no candidate, whatever bases lie beside it; one that the window's
-                // edge cuts is none either.
-                let inside = segments.iter().find(|segment| {
-                    matches!(segment.state, State::Cds(_)) && (segment.start..segment.end).contains(&(base as u32))
-                });
-                if inside.is_none_or(|segment| segment.end - segment.start < 3) {
-                    *self.signal(base, strand, signal.kind) = NO_LOSS;
+                // A codon that an intron splits is no candidate, whatever bases lie beside it.
+                let mut parts = segments.iter().filter(|segment| matches!(segment.state, State::Cds(_)));
+                let part = parts.find(|segment| (segment.start..segment.end).contains(&(base as u32)));
+                if part.is_none_or(|part| part.end - part.start < 3) {
                     continue;
                 }
             }
@@ -317,46 +304,35 @@ impl Painter<'_> {
                 *label = 1;
             }
         }
-        // Without UTR, where the transcript really begins and ends is not known.
-        for (kind, end) in [(Kind::Start, Kind::Tss), (Kind::Stop, Kind::Tts)] {
-            let shown = transcript.signals.iter().any(|signal| signal.kind == end);
-            let (first, last) = transcript.span(length);
-            let outer = if (kind == Kind::Start) == (strand == 0) { first } else { last };
-            let at = transcript.signals.iter().find(|signal| signal.kind == kind && signal.position == outer);
-            if let (false, Some(signal)) = (shown, at) {
-                if let Some(base) = self.base_of(strand, end, signal.position) {
-                    let label = self.signal(base, strand, end);
-                    if *label == 0 {
-                        *label = NO_LOSS;
-                    }
-                }
-            }
-        }
     }
 
+    /// Signals of the transcript that are not true by now are not false either: those of non-coding transcripts and
+    /// split codons; the tss (tts) of a transcript without UTR; what lies at an edge beyond which it goes on.
     fn unknown_signals(&mut self, strand: usize, transcript: &WindowTranscript) {
         for signal in &transcript.signals {
-            let Some(base) = self.base_of(strand, signal.kind, signal.position) else { continue };
-            let label = self.signal(base, strand, signal.kind);
-            if *label == 0 {
-                *label = NO_LOSS;
+            self.unknown(strand, signal.kind, signal.position);
+        }
+        let (first, last) = (transcript.signals.first(), transcript.signals.last());
+        for (cut, edge, end) in [(transcript.left, 0, first), (transcript.right, self.length, last)] {
+            if cut.is_some() {
+                for kind in Kind::ALL {
+                    self.unknown(strand, kind, edge);
+                }
+            } else if let Some(end) = end {
+                match end.kind {
+                    Kind::Start => self.unknown(strand, Kind::Tss, end.position),
+                    Kind::Stop => self.unknown(strand, Kind::Tts, end.position),
+                    _ => {}
+                }
             }
         }
     }
 
-    fn open_edges(&mut self, strand: usize, transcript: &WindowTranscript) {
-        for (cut, position) in [(transcript.left, 0), (transcript.right, self.length)] {
-            if cut.is_none() {
-                continue;
-            }
-            for kind in Kind::ALL {
-                // The boundary at the edge alone; true signals stay.
-                if let Some(base) = self.base_of(strand, kind, position) {
-                    let label = self.signal(base, strand, kind);
-                    if *label == 0 {
-                        *label = NO_LOSS;
-                    }
-                }
+    fn unknown(&mut self, strand: usize, kind: Kind, position: u32) {
+        if let Some(base) = self.base_of(strand, kind, position) {
+            let label = self.signal(base, strand, kind);
+            if *label == 0 {
+                *label = NO_LOSS;
             }
         }
     }
@@ -368,3 +344,6 @@ impl Painter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

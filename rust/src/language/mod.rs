@@ -12,7 +12,7 @@ mod sentence;
 mod tokens;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use clip::{ClippedWindow, IgnoredGene, Window, clip};
 pub use model::{Kind, Policy, Segment, Signal, State, WindowGene, WindowGenes, WindowTranscript};

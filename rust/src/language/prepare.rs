@@ -170,7 +170,22 @@ impl PreparedGene {
             .fold(gene.span, |span, part| Interval { start: span.start.min(part.start), end: span.end.max(part.end) });
         let mut dropped = Vec::new();
         let telling = tell(gene, span, sequence, policy, &mut dropped);
-        PreparedGene { span, strand: gene.strand, telling, dropped }
+        Self::with(span, gene.strand, telling, dropped)
+    }
+
+    /// Where an end is open, the gene reaches to the end of the sequence.
+    pub(super) fn with(span: Interval, strand: Strand, telling: Telling, dropped: Vec<(usize, Reason)>) -> Self {
+        let mut span = span;
+        if let Telling::Said(transcripts) = &telling {
+            for piece in transcripts.iter().flat_map(|transcript| &transcript.pieces) {
+                let (start, end) = match strand {
+                    Strand::Reverse => (-piece.end, -piece.start),
+                    _ => (piece.start, piece.end),
+                };
+                span = Interval { start: span.start.min(start as u64), end: span.end.max(end as u64) };
+            }
+        }
+        PreparedGene { span, strand, telling, dropped }
     }
 
     /// The reason why the gene is not said, if it is ignored.
@@ -333,10 +348,16 @@ pub fn sayable(gene: &Gene, transcript: &Transcript, sequence: &SequenceContext<
     let whole = codons.len() % 3 == 0;
     let last = (codons.len() / 3).wrapping_sub(1);
     let has_stop = whole && codon(codons, last).is_some_and(|codon| sequence.code.is_stop_index(codon));
-    let at = at_end(left, right);
+    // A CDS is open where it ends with its transcript at the sequence's end.
+    let (at, ends) = (at_end(left, right), at_end(exons[0].start, end));
+    let (no_left, no_right) = (left == exons[0].start, right == end);
+    let without_utr = match gene.strand {
+        Strand::Reverse => OpenEnds { five: no_right, three: no_left },
+        _ => OpenEnds { five: no_left, three: no_right },
+    };
     let open = OpenEnds {
-        five: at.five && (transcript.partial_5 || !has_start),
-        three: at.three && (transcript.partial_3 || !has_stop),
+        five: at.five && without_utr.five && (transcript.partial_5 || !has_start),
+        three: at.three && without_utr.three && (transcript.partial_3 || !has_stop),
     };
     if !open.five && !has_start {
         return Err(if transcript.partial_5 { Reason::PartialInside } else { Reason::NoStartCodon });
@@ -354,11 +375,10 @@ pub fn sayable(gene: &Gene, transcript: &Transcript, sequence: &SequenceContext<
         let selenoprotein = transcript.flags.selenoprotein || gene.flags.selenoprotein;
         return Err(if selenoprotein { Reason::Selenoprotein } else { Reason::InternalStop });
     }
-    // Beside an open CDS end, an open transcript end means the same; beside a closed one, the UTR goes on.
-    let ends = at_end(exons[0].start, end);
+    // Where a UTR follows, it is the UTR that is open.
     Ok(OpenEnds {
-        five: open.five || (transcript.partial_5 && ends.five && !at.five),
-        three: open.three || (transcript.partial_3 && ends.three && !at.three),
+        five: open.five || (transcript.partial_5 && ends.five && !without_utr.five),
+        three: open.three || (transcript.partial_3 && ends.three && !without_utr.three),
     })
 }
 
@@ -414,30 +434,30 @@ pub(super) fn lay_out(
         if strand == Strand::Reverse { (-(sequence_length as i64), 0) } else { (0, sequence_length as i64) };
     let coding = !transcript.cds.is_empty();
     let cds = oriented(&transcript.cds);
-    let mut exons = if coding && !utr { cds.clone() } else { oriented(&transcript.exons) };
+    let whole = oriented(&transcript.exons);
+    let (whole_start, whole_end) = (whole[0].0, whole[whole.len() - 1].1);
+    let mut exons = if coding && !utr { cds.clone() } else { whole };
+    let mut open = open;
     let (mut cds_start, mut cds_end) = if coding { (cds[0].0, cds[cds.len() - 1].1) } else { (i64::MAX, i64::MAX) };
     let mut position = if coding { (3 - i64::from(transcript.cds_phase)) % 3 } else { 0 };
 
-    // Open ends reach to the end of the sequence. Where that is a CDS, a UTR of up to two bases goes.
-    let tolerance = END_TOLERANCE as i64;
-    let mut open = open;
+    // Open ends reach to the end of the sequence: of the CDS where it ends with the transcript, else of the UTR.
     if open.five {
-        let extra = cds_start - first;
-        if coding && extra <= tolerance {
-            position = (position - extra).rem_euclid(3);
+        if whole_start == cds_start {
+            position = (position - (cds_start - first)).rem_euclid(3);
             cds_start = first;
         }
-        open.five = exons[0].0 - first <= tolerance;
+        open.five = exons[0].0 == whole_start;
         if open.five {
             exons[0].0 = first;
         }
     }
     if open.three {
-        if coding && last - cds_end <= tolerance {
+        if whole_end == cds_end {
             cds_end = last;
         }
         let end = exons.len() - 1;
-        open.three = last - exons[end].1 <= tolerance;
+        open.three = exons[end].1 == whole_end;
         if open.three {
             exons[end].1 = last;
         }

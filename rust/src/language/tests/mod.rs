@@ -1,4 +1,7 @@
-//! Examples and properties of the language.
+//! Examples of the language; `properties` holds what is true of all gene models.
+
+pub(crate) mod generate;
+mod properties;
 
 use super::*;
 use crate::dna::GeneticCode;
