@@ -14,10 +14,13 @@ from torch import Tensor
 from genet5.errors import InputError
 from genet5.kernels import attention_reference
 from genet5.kernels.backend import use_triton
-from genet5.kernels.ranges import Ranges, anchor_positions, cross_ranges, window_ranges
+from genet5.kernels.ranges import Ranges, anchor_positions, check_window, cross_ranges, window_ranges
 
 _INPUTS = "Tensor q, Tensor k, Tensor v"
-_RULE = "Tensor rows, Tensor columns, Tensor? positions, Tensor? slopes, Tensor? seed, float dropout_p, float scale"
+_RULE = (
+    "Tensor rows, Tensor columns, Tensor? positions, Tensor? slopes, Tensor? seed, float dropout_p, float scale, "
+    "int width"
+)
 
 
 @torch.library.custom_op(
@@ -34,11 +37,12 @@ def _forward(
     seed: Tensor | None,
     dropout_p: float,
     scale: float,
+    width: int,
 ) -> tuple[Tensor, Tensor]:
     if use_triton(q.device):
         from genet5.kernels import attention_triton
 
-        return attention_triton.attention_forward(q, k, v, rows, positions, slopes, seed, dropout_p, scale)
+        return attention_triton.attention_forward(q, k, v, rows, positions, slopes, seed, dropout_p, scale, width)
     return attention_reference.attention_forward(q, k, v, rows, positions, slopes, seed, dropout_p, scale)
 
 
@@ -67,12 +71,13 @@ def _backward(
     seed: Tensor | None,
     dropout_p: float,
     scale: float,
+    width: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     if use_triton(q.device):
         from genet5.kernels import attention_triton
 
         return attention_triton.attention_backward(
-            grad, q, k, v, out, lse, rows, columns, positions, slopes, seed, dropout_p, scale
+            grad, q, k, v, out, lse, rows, columns, positions, slopes, seed, dropout_p, scale, width
         )
     return attention_reference.attention_backward(
         grad, q, k, v, out, lse, rows, positions, slopes, seed, dropout_p, scale
@@ -85,7 +90,7 @@ def _backward_fake(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> tu
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    q, k, v, rows, columns, positions, slopes, seed, ctx.dropout_p, ctx.scale = inputs
+    q, k, v, rows, columns, positions, slopes, seed, ctx.dropout_p, ctx.scale, ctx.width = inputs
     ctx.save_for_backward(q, k, v, *output, rows, columns, positions, slopes, seed)
     # The log-sum-exp is for the backward pass only.
     ctx.mark_non_differentiable(output[1])
@@ -94,10 +99,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _autograd(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad is None:
-        return (None,) * 10
+        return (None,) * 11
     q, k, v, out, lse, rows, columns, positions, slopes, seed = ctx.saved_tensors
-    grads = _backward(grad, q, k, v, out, lse, rows, columns, positions, slopes, seed, ctx.dropout_p, ctx.scale)
-    return (*grads, None, None, None, None, None, None, None)
+    grads = _backward(
+        grad, q, k, v, out, lse, rows, columns, positions, slopes, seed, ctx.dropout_p, ctx.scale, ctx.width
+    )
+    return (*grads, *(None,) * 8)
 
 
 _forward.register_autograd(_autograd, setup_context=_setup_context)
@@ -143,7 +150,9 @@ def windowed_attention(
         ranges = window_ranges(segments.to(q.device), q.shape[0], window, causal)
     if q.shape[0] != k.shape[0]:
         raise InputError(f"self-attention needs as many keys as queries, not {k.shape[0]} and {q.shape[0]}")
-    return _attend(q, k, v, ranges, None, alibi_slopes, dropout_p, scale, dropout_seed)
+    left, right = check_window(window, causal)
+    width = -1 if left < 0 or right < 0 else left + right + 1
+    return _attend(q, k, v, ranges, None, alibi_slopes, dropout_p, scale, dropout_seed, width)
 
 
 def cross_attention(
@@ -195,7 +204,7 @@ def cross_attention(
         if q_positions.shape != q.shape[:1]:
             raise InputError(f"q_positions is [queries] = [{q.shape[0]}], not {list(q_positions.shape)}")
         q_positions = q_positions.to(device=q.device, dtype=torch.float32)
-    return _attend(q, k, v, ranges, q_positions, alibi_slopes, dropout_p, scale, dropout_seed)
+    return _attend(q, k, v, ranges, q_positions, alibi_slopes, dropout_p, scale, dropout_seed, -1)
 
 
 def _attend(
@@ -208,6 +217,7 @@ def _attend(
     dropout_p: float,
     scale: float | None,
     seed: Tensor | None,
+    width: int,
 ) -> Tensor:
     if torch.is_autocast_enabled(q.device.type):
         # Autocast does not reach into custom operators.
@@ -226,7 +236,7 @@ def _attend(
     elif seed is None:
         seed = torch.randint(1 << 62, (1,), dtype=torch.int64, device=q.device)
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    out, _ = _forward(q, k, v, ranges.rows, ranges.columns, positions, slopes, seed, float(dropout_p), scale)
+    out, _ = _forward(q, k, v, ranges.rows, ranges.columns, positions, slopes, seed, float(dropout_p), scale, width)
     return out
 
 
