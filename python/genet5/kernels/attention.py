@@ -145,11 +145,12 @@ def windowed_attention(
     Raises:
         InputError: for shapes, dtypes, windows or devices that do not fit; the sentence says which.
     """
+    q, k, v = _prepared(q, k, v)
+    if q.shape[0] != k.shape[0]:
+        raise InputError(f"self-attention needs as many keys as queries, not {k.shape[0]} and {q.shape[0]}")
     if ranges is None:
         _check_segments(segments, "segments")
         ranges = window_ranges(segments.to(q.device), q.shape[0], window, causal)
-    if q.shape[0] != k.shape[0]:
-        raise InputError(f"self-attention needs as many keys as queries, not {k.shape[0]} and {q.shape[0]}")
     left, right = check_window(window, causal)
     width = -1 if left < 0 or right < 0 else left + right + 1
     return _attend(q, k, v, ranges, None, alibi_slopes, dropout_p, scale, dropout_seed, width)
@@ -192,6 +193,7 @@ def cross_attention(
     Raises:
         InputError: for shapes, dtypes or devices that do not fit; the sentence says which.
     """
+    q, k, v = _prepared(q, k, v)
     if ranges is None:
         _check_segments(q_segments, "q_segments")
         _check_segments(k_segments, "k_segments")
@@ -219,11 +221,7 @@ def _attend(
     seed: Tensor | None,
     width: int,
 ) -> Tensor:
-    if torch.is_autocast_enabled(q.device.type):
-        # Autocast does not reach into custom operators.
-        dtype = torch.get_autocast_dtype(q.device.type)
-        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-    _check_inputs(q, k, v, ranges)
+    _check_ranges(q, k, ranges)
     if slopes is not None:
         if slopes.shape != (q.shape[1],):
             raise InputError(f"alibi_slopes is [heads] = [{q.shape[1]}], not {list(slopes.shape)}")
@@ -240,6 +238,16 @@ def _attend(
     return out
 
 
+def _prepared(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Checked, and in autocast's dtype under autocast."""
+    if torch.is_autocast_enabled(q.device.type):
+        # Autocast does not reach into custom operators.
+        dtype = torch.get_autocast_dtype(q.device.type)
+        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    _check_inputs(q, k, v)
+    return q, k, v
+
+
 def _check_segments(segments: Tensor, name: str) -> None:
     if segments.dim() != 1 or segments.shape[0] < 2 or segments.dtype not in (torch.int32, torch.int64):
         raise InputError(
@@ -248,7 +256,7 @@ def _check_segments(segments: Tensor, name: str) -> None:
         )
 
 
-def _check_inputs(q: Tensor, k: Tensor, v: Tensor, ranges: Ranges) -> None:
+def _check_inputs(q: Tensor, k: Tensor, v: Tensor) -> None:
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         if tensor.dim() != 3:
             raise InputError(f"{name} is [tokens, heads, d], not {tensor.dim()}-dimensional; flatten batch and length")
@@ -264,6 +272,9 @@ def _check_inputs(q: Tensor, k: Tensor, v: Tensor, ranges: Ranges) -> None:
         raise InputError(f"heads of q and k have one size, not {q.shape[2]} and {k.shape[2]}")
     if k.shape[1] == 0 or q.shape[1] % k.shape[1]:
         raise InputError(f"{q.shape[1]} query heads are no multiple of {k.shape[1]} key/value heads")
+
+
+def _check_ranges(q: Tensor, k: Tensor, ranges: Ranges) -> None:
     if ranges.rows.shape != (2, q.shape[0]) or ranges.columns.shape != (2, k.shape[0]):
         raise InputError(
             f"ranges are for {ranges.rows.shape[-1]} queries and {ranges.columns.shape[-1]} keys, "

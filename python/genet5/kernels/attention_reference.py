@@ -94,6 +94,8 @@ class _Problem:
         self.dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
         self.block = _block_size(rows)
         self.rows, self.positions, self.scale = rows, positions, scale
+        # Keys past the last segment are never touched.
+        self.end = int(rows[1, -1]) if self.queries else 0
         self.k, self.v = k.to(self.dtype), v.to(self.dtype)
         self.slopes = None if slopes is None else slopes.to(self.dtype).view(self.kv_heads, self.group, 1, 1)
         self.seed = int(seed) if seed is not None and dropout_p > 0 else None
@@ -122,12 +124,12 @@ class _Problem:
 
     def key_rows(self, x: Tensor, stack: _Stack) -> Tensor:
         """[keys, kv_heads, d] -> [blocks, kv_heads, width, d] of a stack."""
-        return x[stack.keys.clamp(max=self.keys - 1)].transpose(1, 2)
+        return x[stack.keys.clamp(max=self.end - 1)].transpose(1, 2)
 
     def add_key_rows(self, target: Tensor, value: Tensor, stack: _Stack) -> None:
         """Adds [blocks, kv_heads, width, d] to the keys of a stack, block by block in order."""
         for start, part in zip(stack.keys[:, 0].tolist(), value.transpose(1, 2), strict=True):
-            length = min(part.shape[0], self.keys - start)
+            length = min(part.shape[0], self.end - start)
             target[start : start + length] += part[:length]
 
     def _query_index(self, stack: _Stack) -> Tensor:

@@ -1,7 +1,7 @@
 """Attention over ranges in Triton, forward and backward: what `attention_reference` defines, tile by tile.
 
-A program owns a tile of queries (forward, gradient of the queries) or of keys (gradients of keys and values) and walks the
-other side's stretch that the ranges allow: a border where each score is tested, the inside where none need be, a
+A program owns a tile of queries (forward, gradient of the queries) or of keys (gradients of keys and values) and walks
+the other side's stretch that the ranges allow: a border where each score is tested, the inside where none need be, a
 border. Tiles out of the window or segment are never visited. The heads that share a key/value head are packed into a
 tile's rows as far as their number has factors of two (row r is position r // PACK, head r % PACK), so that a small
 window still fills the tile and keys are loaded once for all of them.
@@ -58,7 +58,7 @@ def _distance(query, place, lower, key, BIAS: tl.constexpr):
 
 @triton.jit
 def _spans(begin, end, full_begin, full_end, STEP: tl.constexpr):
-    """Stretch [begin, end) cut in tiles of STEP from begin on: the tiles of [inner, outer) lie within the full range."""
+    """Stretch [begin, end) cut in tiles of STEP from begin on: those of [inner, outer) lie within the full range."""
     inner = begin + tl.cdiv(tl.maximum(full_begin - begin, 0), STEP) * STEP
     outer = inner + tl.maximum(full_end - inner, 0) // STEP * STEP
     return inner, outer
@@ -204,14 +204,14 @@ def _grad_query_span(
         if BIAS != 0:
             scores -= slope[:, None] * _distance(query[:, None], place[:, None], lower[:, None], key[None, :], BIAS)
         weights = tl.exp2(scores - level[:, None])
-        if BORDER:
-            visible = (key[None, :] >= lower[:, None]) & (key[None, :] < upper[:, None])
-            weights = tl.where(visible, weights, 0.0)
         grad_weights = tl.dot(grad, tl.trans(v_block), input_precision=PRECISION)
         if DROPOUT:
             kept = _kept(seed, query, head, start, threshold, ROWS, KEYS)
             grad_weights = tl.where(kept, grad_weights * rescale, 0.0)
         grad_scores = weights * (grad_weights - delta[:, None])
+        if BORDER:
+            visible = (key[None, :] >= lower[:, None]) & (key[None, :] < upper[:, None])
+            grad_scores = tl.where(visible, grad_scores, 0.0)
         acc = tl.dot(grad_scores.to(k_block.dtype), k_block, acc, input_precision=PRECISION)
     return acc
 
@@ -474,12 +474,12 @@ class _Launch:
     def tile(self, kernel: Kernel) -> Tile:
         """The tile of a kernel; at least one position a tile, whatever is packed."""
         padded = max(16, triton.next_power_of_2(self.size))
-        return choose(kernel, self.width, padded, self.element, device_shared_memory(self.device))
+        return choose(kernel, self.width, padded, self.element, device_shared_memory(self.device), self.dropout)
 
     def constants(self, tile: Tile) -> dict[str, Any]:
         """Compile-time arguments and launch options."""
         known = constants(self.heads, self.kv_heads, self.size, self.bias, self.dropout, self.precision, tile)
-        return {**known, "num_warps": tile.warps, "num_stages": tile.stages}
+        return {**known, "num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
 
     def query_grid(self, tile: Tile) -> tuple[int, int]:
         """Programs over tiles of queries and packs of heads."""

@@ -61,7 +61,7 @@ def candidates(kernel: Kernel, width: int) -> tuple[Tile, ...]:
     return (_NARROW if 0 <= width <= NARROW_WIDTH else _WIDE)[kernel]
 
 
-def choose(kernel: Kernel, width: int, size: int, element: int, limit: int) -> Tile:
+def choose(kernel: Kernel, width: int, size: int, element: int, limit: int, dropout: bool) -> Tile:
     """The first candidate that fits `limit` bytes of shared memory and a thread's registers."""
     if _forced is not None:
         return _forced

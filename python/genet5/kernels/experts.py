@@ -6,6 +6,7 @@ deterministic.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,7 +17,20 @@ from genet5.kernels import experts_reference
 from genet5.kernels.backend import use_triton
 
 ACTIVATIONS = ("gelu", "silu", "relu")
+# Which is faster where both run, from the line that `make gpu-bench` prints: compute capability -> "torch" or "triton".
+# Triton where nobody has measured: on some devices torch's product is a loop that waits for the host.
+MEASURED: dict[tuple[int, int], str] = {}
 _INPUTS = "Tensor x, Tensor offsets, Tensor gate_up, Tensor down"
+
+
+def _gpu_implementation(x: Tensor) -> ModuleType:
+    if x.device.type == "cuda" and MEASURED.get(torch.cuda.get_device_capability(x.device)) == "torch":
+        from genet5.kernels import experts_torch
+
+        return experts_torch
+    from genet5.kernels import experts_triton
+
+    return experts_triton
 
 
 @torch.library.custom_op(
@@ -24,9 +38,7 @@ _INPUTS = "Tensor x, Tensor offsets, Tensor gate_up, Tensor down"
 )
 def _forward(x: Tensor, offsets: Tensor, gate_up: Tensor, down: Tensor, activation: str) -> tuple[Tensor, Tensor]:
     if use_triton(x.device):
-        from genet5.kernels import experts_triton
-
-        return experts_triton.experts_forward(x, offsets, gate_up, down, activation)
+        return _gpu_implementation(x).experts_forward(x, offsets, gate_up, down, activation)
     return experts_reference.experts_forward(x, offsets, gate_up, down, activation)
 
 
@@ -44,9 +56,7 @@ def _backward(
     grad: Tensor, x: Tensor, offsets: Tensor, gate_up: Tensor, down: Tensor, pre: Tensor, activation: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     if use_triton(x.device):
-        from genet5.kernels import experts_triton
-
-        return experts_triton.experts_backward(grad, x, offsets, gate_up, down, pre, activation)
+        return _gpu_implementation(x).experts_backward(grad, x, offsets, gate_up, down, pre, activation)
     return experts_reference.experts_backward(grad, x, offsets, gate_up, down, pre, activation)
 
 

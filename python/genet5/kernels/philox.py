@@ -20,10 +20,9 @@ def threshold(dropout_p: float) -> int:
     return round(dropout_p * (1 << 24))
 
 
-def philox_words(seed: int, c0: Tensor, c1: Tensor, c2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Four 32-bit words (as int64) of Philox-4x32-10 at counters (c0, c1, c2, 0); the counters broadcast."""
-    c0, c1, c2 = torch.broadcast_tensors(c0.to(torch.int64), c1.to(torch.int64), c2.to(torch.int64))
-    c3 = torch.zeros_like(c0)
+def philox_words(seed: int, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Four 32-bit words (as int64) of Philox-4x32-10 at counters (c0, c1, c2, c3) that broadcast."""
+    c0, c1, c2, c3 = torch.broadcast_tensors(*(c.to(torch.int64) for c in (c0, c1, c2, c3)))
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
     for _ in range(10):
         # The low 64 bits of a 32 x 32 product are right in int64 whatever its sign; the mask drops the sign's copies.
@@ -46,5 +45,5 @@ def keep_mask(seed: int, heads: Tensor, queries: Tensor, key_groups: Tensor, dro
         heads, queries, key_groups: integer counters that broadcast; `key_groups` holds key // 4 along the last axis.
         dropout_p: probability that a weight is dropped.
     """
-    words = torch.stack(philox_words(seed, queries, key_groups, heads), -1)
+    words = torch.stack(philox_words(seed, queries, key_groups, heads, torch.zeros_like(heads)), -1)
     return ((words >> 8) >= threshold(dropout_p)).flatten(-2)
