@@ -48,6 +48,8 @@ impl Genome {
         let content = &text[start..];
         let genome = if content.starts_with(b">") || content.starts_with(b";") {
             parse(path, bytes, bytes.len() - content.len())?
+        } else if content.starts_with(b"LOCUS") {
+            crate::annotation::genbank::genome(path, content)?
         } else if let Some(at) = fasta_directive(content) {
             parse(path, bytes, bytes.len() - content.len() + at)?
         } else if content.starts_with(b"##gff-version") {

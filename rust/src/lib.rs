@@ -13,6 +13,7 @@ pub mod gene;
 pub mod input;
 pub mod labels;
 pub mod language;
+pub mod output;
 pub mod packed;
 pub mod packing;
 pub mod tokenizer;

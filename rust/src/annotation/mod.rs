@@ -1,12 +1,25 @@
 //! Gene annotation: GFF3, GTF and GenBank into gene models, and gene models into GFF3.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::error::{Error, Result};
 use crate::fasta::Genome;
 use crate::gene::Gene;
+use crate::input;
 
+mod assemble;
+pub mod attributes;
 pub mod biotype;
+mod facts;
+mod features;
+pub mod genbank;
+mod reader;
+pub mod record;
+pub mod writer;
 
 /// Gene models on a list of sequences, and what reading them could not use.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +36,8 @@ pub struct Annotation {
     pub report: Report,
     /// The file that was read; for messages.
     pub path: Option<PathBuf>,
+    /// By sequence: the largest end of a row of a gene model, and its line.
+    pub(crate) furthest: Vec<(u64, u64)>,
 }
 
 /// What reading found and could not use, by reason.
@@ -81,4 +96,145 @@ impl Annotation {
     pub fn sort(&mut self) {
         self.genes.sort_by(|a, b| (a.seqid, a.span, a.strand, &a.id).cmp(&(b.seqid, b.span, b.strand, &b.id)));
     }
+
+    /// Fits the annotation to a genome: afterwards the list of sequences is the genome's, in its order, with its lengths.
+    /// A sequence is circular where either says so.
+    ///
+    /// # Errors
+    /// None of the annotation's sequences is in the genome; a row passes the end of a sequence that is not circular
+    /// (counted instead where the reading was lenient). Genes on sequences that the genome lacks are left out, counted.
+    pub fn check_against(&mut self, genome: &Genome, options: Options) -> Result<()> {
+        let path = self.path.clone().unwrap_or_default();
+        let indices = genome.indices();
+        let place: Vec<Option<usize>> = self.seqids.iter().map(|id| indices.get(id.as_str()).copied()).collect();
+        let with_genes: FxHashSet<u32> = self.genes.iter().map(|gene| gene.seqid).collect();
+        if !with_genes.is_empty() && with_genes.iter().all(|&seqid| place[seqid as usize].is_none()) {
+            let first = &self.seqids[self.genes[0].seqid as usize];
+            return Err(Error::format(
+                path,
+                1,
+                format!(
+                    "none of the annotated sequences (such as '{first}') is in the genome, whose first is '{}'; \
+                     give the genome that this annotation was made for",
+                    genome.sequences[0].id
+                ),
+            ));
+        }
+        let mut fitted = Annotation::of_genome(genome);
+        fitted.furthest = vec![(0, 0); fitted.seqids.len()];
+        for (old, new) in place.iter().enumerate() {
+            let Some(new) = *new else { continue };
+            fitted.circular[new] |= self.circular[old];
+            fitted.genetic_codes[new] = self.genetic_codes[old];
+            if let Some(&furthest) = self.furthest.get(old) {
+                fitted.furthest[new] = furthest;
+            }
+        }
+        for (i, &(end, line)) in fitted.furthest.iter().enumerate() {
+            let length = genome.sequences[i].bases.len() as u64;
+            if end > length && !fitted.circular[i] && !options.lenient {
+                let id = &fitted.seqids[i];
+                return Err(Error::format(
+                    path,
+                    line,
+                    format!("the end {end} lies past the end of sequence '{id}', which has {length} bases"),
+                ));
+            }
+        }
+        let mut report = std::mem::take(&mut self.report);
+        for mut gene in std::mem::take(&mut self.genes) {
+            let Some(new) = place[gene.seqid as usize] else {
+                let seqid = &self.seqids[gene.seqid as usize];
+                report.count("gene on a sequence that the genome lacks", || format!("{} on {seqid}", gene.id));
+                continue;
+            };
+            let length = genome.sequences[new].bases.len() as u64;
+            if gene.span.start >= length || gene.span.end > length * if fitted.circular[new] { 2 } else { 1 } {
+                if !options.lenient {
+                    let id = &fitted.seqids[new];
+                    return Err(Error::format(
+                        path,
+                        self.furthest.get(gene.seqid as usize).map_or(1, |&(_, line)| line),
+                        format!("gene '{}' lies past the end of sequence '{id}', which has {length} bases", gene.id),
+                    ));
+                }
+                report.count("gene outside its sequence", || gene.id.clone());
+                continue;
+            }
+            gene.seqid = new as u32;
+            fitted.genes.push(gene);
+        }
+        fitted.report = report;
+        fitted.path = self.path.take();
+        fitted.sort();
+        *self = fitted;
+        Ok(())
+    }
+
+    /// Makes one of genes that are the same but for ids. The genes are sorted.
+    fn merge_identical(&mut self) {
+        let place = |gene: &Gene| (gene.seqid, gene.span, gene.strand);
+        let mut kept: Vec<Gene> = Vec::with_capacity(self.genes.len());
+        // The genes at the place of the last one kept, by the hash of their content.
+        let mut here: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
+        for gene in std::mem::take(&mut self.genes) {
+            match kept.last() {
+                Some(last) if place(last) == place(&gene) => {
+                    if here.is_empty() {
+                        here.insert(content_hash(last), vec![kept.len() - 1]);
+                    }
+                    let same_hash = here.entry(content_hash(&gene)).or_default();
+                    if let Some(&twin) = same_hash.iter().find(|&&at| same_but_for_ids(&kept[at], &gene)) {
+                        let twin = &kept[twin].id;
+                        self.report.count("gene identical to another, kept once", || format!("{} is {twin}", gene.id));
+                        continue;
+                    }
+                    same_hash.push(kept.len());
+                }
+                _ => here.clear(),
+            }
+            kept.push(gene);
+        }
+        self.genes = kept;
+    }
+}
+
+fn same_but_for_ids(a: &Gene, b: &Gene) -> bool {
+    a.biotype == b.biotype
+        && a.flags == b.flags
+        && a.transcripts.len() == b.transcripts.len()
+        && a.transcripts
+            .iter()
+            .zip(&b.transcripts)
+            .all(|(a, b)| (&a.biotype, &a.exons, &a.cds, a.cds_phase) == (&b.biotype, &b.exons, &b.cds, b.cds_phase))
+}
+
+fn content_hash(gene: &Gene) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    gene.biotype.hash(&mut hasher);
+    gene.flags.hash(&mut hasher);
+    for transcript in &gene.transcripts {
+        (&transcript.biotype, &transcript.exons, &transcript.cds, transcript.cds_phase).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Reads GFF3, GTF or a GenBank flat file; the content tells which.
+pub fn read(path: impl AsRef<Path>, options: Options) -> Result<Annotation> {
+    let path = path.as_ref();
+    let bytes = input::text(path)?;
+    from_bytes(path, &bytes, options)
+}
+
+/// As [`read`]; `path` is for messages.
+pub fn from_bytes(path: &Path, bytes: &[u8], options: Options) -> Result<Annotation> {
+    let text = input::without_mark(bytes);
+    let content = text.trim_ascii_start();
+    if content.starts_with(b"LOCUS") {
+        return genbank::annotation(path, text, options);
+    }
+    if content.starts_with(b">") {
+        return Err(Error::format(path, 1, "this is a FASTA file, not annotation; give GFF3, GTF or GenBank"));
+    }
+    assemble::assemble(reader::read(path, text, None, options)?)
 }

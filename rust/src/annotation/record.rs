@@ -1,0 +1,180 @@
+//! One line of GFF3 or GTF into its fields.
+//!
+//! GFF3 1.26, "nine columns, separated by tabs"; GTF 2.2 has the same first eight.
+
+use crate::gene::Strand;
+
+/// A feature row. Coordinates are 0-based, half-open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Record<'a> {
+    pub seqid: &'a [u8],
+    pub source: &'a [u8],
+    pub word: &'a [u8],
+    pub start: u64,
+    /// Below `start` where the row's start passes its end: over the origin of a circular sequence, else an error.
+    pub end: u64,
+    pub strand: Strand,
+    pub phase: Option<u8>,
+    pub attributes: &'a [u8],
+}
+
+/// The largest coordinate taken: leaves room for sums of coordinates.
+const LARGEST: u64 = 1 << 40;
+
+/// The fields of a line without its line end; `None` where [`diagnose`] finds the fault.
+pub fn parse(line: &[u8]) -> Option<Record<'_>> {
+    let (seqid, rest) = column(line)?;
+    let (source, rest) = column(rest)?;
+    let (word, rest) = column(rest)?;
+    let (start, rest) = number_column(rest)?;
+    let (end, rest) = number_column(rest)?;
+    let rest = match rest {
+        [b'.', b'\t', rest @ ..] => rest,
+        _ => {
+            let (score, rest) = column(rest)?;
+            is_score(score).then_some(rest)?
+        }
+    };
+    let (strand, rest) = match rest {
+        [b'+', b'\t', rest @ ..] => (Strand::Forward, rest),
+        [b'-', b'\t', rest @ ..] => (Strand::Reverse, rest),
+        [b'.' | b'?', b'\t', rest @ ..] => (Strand::Unknown, rest),
+        _ => return None,
+    };
+    let (phase, rest) = match rest {
+        [b'.', rest @ ..] => (None, rest),
+        [digit @ b'0'..=b'2', rest @ ..] => (Some(digit - b'0'), rest),
+        _ => return None,
+    };
+    let attributes = match rest {
+        [b'\t', attributes @ ..] => attributes,
+        // GTF and GFF2 allow a row without the ninth column.
+        [] => rest,
+        _ => return None,
+    };
+    if seqid.is_empty() || word.is_empty() || start == 0 || end == 0 || memchr::memchr(b'\t', attributes).is_some() {
+        return None;
+    }
+    Some(Record { seqid: trim(seqid), source, word: trim(word), start: start - 1, end, strand, phase, attributes })
+}
+
+fn trim(field: &[u8]) -> &[u8] {
+    match field {
+        [b' ', ..] | [.., b' '] => field.trim_ascii(),
+        _ => field,
+    }
+}
+
+fn column(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = line.iter().position(|&b| b == b'\t')?;
+    Some((&line[..at], &line[at + 1..]))
+}
+
+fn number_column(line: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    for (i, &b) in line.iter().enumerate() {
+        match b {
+            b'0'..=b'9' => value = value.checked_mul(10)?.checked_add(u64::from(b - b'0'))?,
+            b'\t' if i > 0 && value <= LARGEST => return Some((value, &line[i + 1..])),
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn is_score(field: &[u8]) -> bool {
+    field == b"." || std::str::from_utf8(field).is_ok_and(|text| text.trim().parse::<f64>().is_ok())
+}
+
+/// What is wrong with a line that [`parse`] refuses.
+pub fn diagnose(line: &[u8]) -> String {
+    let fields: Vec<&[u8]> = line.split(|&b| b == b'\t').collect();
+    let shown = |field: &[u8]| {
+        let text: String = String::from_utf8_lossy(field).chars().take(60).collect();
+        format!("'{text}'")
+    };
+    if fields.len() < 8 || fields.len() > 9 {
+        let hint = match line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).count() {
+            8.. if fields.len() == 1 => "; columns are separated by spaces here, and must be by tabs",
+            _ => "",
+        };
+        let found = fields.len();
+        return format!("expected 9 columns separated by tabs, found {found} in {}{hint}", shown(line));
+    }
+    let mut numbers = [0; 2];
+    for (i, name) in ["start", "end"].into_iter().enumerate() {
+        let field = fields[3 + i];
+        numbers[i] = match std::str::from_utf8(field).ok().map(str::parse::<i128>) {
+            Some(Ok(n)) if n < 1 => return format!("the {name} is {n}, but coordinates are counted from 1"),
+            Some(Ok(n)) if n > i128::from(LARGEST) => return format!("the {name} {n} is too large"),
+            Some(Ok(n)) if field.iter().all(u8::is_ascii_digit) => n,
+            _ => return format!("could not parse the {name} {}: not a whole number", shown(field)),
+        };
+    }
+    if trim(fields[0]).is_empty() {
+        return "the sequence id (column 1) is empty".into();
+    }
+    if trim(fields[2]).is_empty() {
+        return "the feature type (column 3) is empty".into();
+    }
+    if !is_score(fields[5]) {
+        return format!("could not parse the score {}: neither a number nor '.'", shown(fields[5]));
+    }
+    if !matches!(fields[6], b"+" | b"-" | b"." | b"?") {
+        return format!("the strand is {}, not one of + - . ?", shown(fields[6]));
+    }
+    format!("the phase is {}, not one of 0 1 2 .", shown(fields[7]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fields() {
+        let record = parse(b"chr 1\tsrc\tCDS\t10\t20\t1e-3\t-\t2\tID=a").unwrap();
+        assert_eq!((record.seqid, record.word, record.start, record.end), (&b"chr 1"[..], &b"CDS"[..], 9, 20));
+        assert_eq!((record.strand, record.phase, record.attributes), (Strand::Reverse, Some(2), &b"ID=a"[..]));
+        assert_eq!(parse(b"c\t.\tgene\t1\t1\t.\t?\t.").unwrap().attributes, b"");
+    }
+
+    #[test]
+    fn faults() {
+        for (line, words) in [
+            ("c\t.\tgene\t1e2\t5\t.\t+\t.\t.", "could not parse the start '1e2'"),
+            ("c\t.\tgene\t0\t5\t.\t+\t.\t.", "the start is 0"),
+            ("c\t.\tgene\t1\t-5\t.\t+\t.\t.", "the end is -5"),
+            ("c\t.\tgene\t1\t99999999999999999999\t.\t+\t.\t.", "too large"),
+            ("c\t.\tgene\t+1\t5\t.\t+\t.\t.", "could not parse the start '+1'"),
+            ("c\t.\tgene\t1\t5\tx\t+\t.\t.", "the score 'x'"),
+            ("c\t.\tgene\t1\t5\t.\t*\t.\t.", "the strand is '*'"),
+            ("c\t.\tCDS\t1\t5\t.\t+\t3\t.", "the phase is '3'"),
+            ("c\t.\tgene\t1\t5", "expected 9 columns separated by tabs, found 5"),
+            ("c . gene 1 5 . + . ID=a", "separated by spaces"),
+            ("c\t.\tgene\t1\t5\t.\t+\t.\tID=a\tb", "found 10"),
+            ("\t.\tgene\t1\t5\t.\t+\t.\t.", "sequence id"),
+            ("c\t.\t\t1\t5\t.\t+\t.\t.", "feature type"),
+        ] {
+            assert!(parse(line.as_bytes()).is_none(), "{line}");
+            assert!(diagnose(line.as_bytes()).contains(words), "{line}: {}", diagnose(line.as_bytes()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_parsed_or_diagnosed(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if parse(&line).is_none() {
+                prop_assert!(!diagnose(&line).is_empty());
+            }
+        }
+
+        #[test]
+        fn numbers(start in 1u64..1 << 40, length in 0u64..1000) {
+            let line = format!("c\t.\tgene\t{start}\t{}\t.\t+\t.\t.", start + length);
+            let parsed = parse(line.as_bytes()).map(|r| (r.start + 1, r.end));
+            prop_assert_eq!(parsed.is_some(), start + length <= 1 << 40);
+            if let Some(found) = parsed { prop_assert_eq!(found, (start, start + length)); }
+        }
+    }
+}
