@@ -246,21 +246,14 @@ impl Place {
     fn parse(location: &str) -> std::result::Result<Place, String> {
         let text: String = location.chars().filter(|c| !c.is_whitespace()).collect();
         let mut place = Place { parts: Vec::new(), partial_left: false, partial_right: false, elsewhere: false };
-        let mut low_open = Vec::new();
-        place.add(&text, Strand::Forward, &mut low_open, 0)?;
+        place.add(&text, Strand::Forward, 0)?;
         if place.parts.is_empty() && !place.elsewhere {
             return Err(format!("the location '{location}' is empty"));
         }
         Ok(place)
     }
 
-    fn add(
-        &mut self,
-        text: &str,
-        strand: Strand,
-        stack: &mut Vec<()>,
-        depth: usize,
-    ) -> std::result::Result<(), String> {
+    fn add(&mut self, text: &str, strand: Strand, depth: usize) -> std::result::Result<(), String> {
         let wrong = || format!("could not parse the location '{text}'");
         if depth > 20 {
             return Err(wrong());
@@ -274,7 +267,7 @@ impl Place {
                     (false, strand) => strand,
                 };
                 for part in split_top(inner) {
-                    self.add(part, strand, stack, depth + 1)?;
+                    self.add(part, strand, depth + 1)?;
                 }
                 return Ok(());
             }
@@ -315,6 +308,13 @@ fn split_top(text: &str) -> Vec<&str> {
     out
 }
 
+/// A transcript of a gene, while CDS look for theirs.
+struct Sibling {
+    id: String,
+    parts: Vec<(u64, u64, Strand)>,
+    has_cds: bool,
+}
+
 /// GFF3 rows, and the GenBank line of each.
 #[derive(Default)]
 struct Rows {
@@ -346,11 +346,8 @@ impl Rows {
         let length = entry.length.filter(|&length| length > 0);
         if let Some(length) = length {
             let circular = if entry.circular { ";Is_circular=true" } else { "" };
-            let _ = write!(
-                self.text,
-                "{}\t.\tregion\t1\t{length}\t.\t+\t.\tgbkey=Src{circular}\n",
-                String::from_utf8_lossy(&seqid)
-            );
+            self.text.extend_from_slice(&seqid);
+            self.text.extend_from_slice(format!("\t.\tregion\t1\t{length}\t.\t+\t.\tgbkey=Src{circular}\n").as_bytes());
             self.lines.push(entry.line);
         }
         // First the genes: their keys, and the features that name them.
@@ -388,7 +385,7 @@ impl Rows {
             feature.get("locus_tag").or_else(|| feature.get("gene")).map(str::to_owned)
         };
         // The parts of transcripts, to find the one that a CDS belongs to.
-        let mut transcripts: FxHashMap<String, Vec<(String, Vec<(u64, u64, Strand)>, bool)>> = FxHashMap::default();
+        let mut transcripts: FxHashMap<String, Vec<Sibling>> = FxHashMap::default();
         for (feature, place) in entry.features.iter().zip(&places) {
             let Some(place) = place else { continue };
             if feature.key == "gene" {
@@ -433,7 +430,7 @@ impl Rows {
                 None if siblings.is_empty() => format!("rna-{stem}"),
                 None => format!("rna-{stem}-{}", siblings.len() + 1),
             };
-            siblings.push((id.clone(), place.parts.clone(), false));
+            siblings.push(Sibling { id: id.clone(), parts: place.parts.clone(), has_cds: false });
             self.transcript(&seqid, feature, place, &word, &id, gene.as_deref());
         }
         number = 0;
@@ -453,16 +450,15 @@ impl Rows {
                     .all(|cds| parts.iter().any(|part| part.0 <= cds.0 && cds.1 <= part.1 && part.2 == cds.2))
             };
             let owner = gene.as_ref().and_then(|gene| transcripts.get_mut(gene)).and_then(|siblings| {
-                let found = siblings.iter_mut().find(|(_, parts, taken)| !taken && holds(parts))?;
-                found.2 = true;
-                Some(found.0.clone())
+                let found = siblings.iter_mut().find(|sibling| !sibling.has_cds && holds(&sibling.parts))?;
+                found.has_cds = true;
+                Some(found.id.clone())
             });
             self.cds(&seqid, feature, place, &id, owner.or(gene).as_deref());
         }
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments)]
     fn row(
         &mut self,
         seqid: &[u8],

@@ -17,8 +17,9 @@ pub mod biotype;
 mod facts;
 mod features;
 pub mod genbank;
-mod reader;
+pub mod reader;
 pub mod record;
+pub mod stats;
 pub mod writer;
 
 /// Gene models on a list of sequences, and what reading them could not use.

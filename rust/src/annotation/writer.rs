@@ -128,7 +128,6 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    #[expect(clippy::too_many_arguments)]
     fn row(
         &mut self,
         word: &str,
