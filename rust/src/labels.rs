@@ -67,7 +67,8 @@ impl StartCodons {
 
 /// Which bases are candidates of which signals, by the five bases around them: one table for a genetic code.
 pub struct LabelTables {
-    rows: Vec<[i8; 16]>,
+    /// Without and with transcript ends as candidates.
+    rows: [Vec<[i8; 16]>; 2],
     starts: StartCodons,
     stops: u64,
 }
@@ -75,14 +76,14 @@ pub struct LabelTables {
 impl LabelTables {
     pub fn new(code: &GeneticCode, starts: StartCodons) -> Self {
         let stops = (0..64u8).filter(|&codon| code.is_stop_index(codon)).fold(0, |set, codon| set | 1u64 << codon);
-        let mut tables = LabelTables { rows: Vec::new(), starts, stops };
-        tables.rows =
-            (0..1024u32).map(|context| tables.row([8, 6, 4, 2, 0].map(|shift| (context >> shift & 3) as u8))).collect();
+        let mut tables = LabelTables { rows: [Vec::new(), Vec::new()], starts, stops };
+        let contexts = (0..1024u32).map(|context| [8, 6, 4, 2, 0].map(|shift| (context >> shift & 3) as u8));
+        tables.rows = [false, true].map(|utr| contexts.clone().map(|context| tables.row(context, utr)).collect());
         tables
     }
 
     /// The labels of a base that no transcript touches, from two bases before it to two after; 4 is an unknown base.
-    fn row(&self, around: [u8; 5]) -> [i8; 16] {
+    fn row(&self, around: [u8; 5], utr: bool) -> [i8; 16] {
         let mut row = [NO_LOSS; 16];
         let (mirrored, strand_1) = (around.map(|base| if base < 4 { 3 - base } else { 4 }), SIGNALS);
         let [e, d, c, b, a] = mirrored;
@@ -93,8 +94,8 @@ impl LabelTables {
                     row[strand + kind as usize] = 0;
                 }
             };
-            candidate(Kind::Tss, true);
-            candidate(Kind::Tts, true);
+            candidate(Kind::Tss, utr);
+            candidate(Kind::Tts, utr);
             candidate(Kind::Start, codon(base, after, after_2).is_some_and(|codon| self.starts.contains(codon)));
             candidate(Kind::Stop, codon(before_2, before, base).is_some_and(|codon| self.stops >> codon & 1 == 1));
             candidate(Kind::Donor, base == 2 && (after == 3 || after == 1));
@@ -104,11 +105,15 @@ impl LabelTables {
     }
 
     /// All candidates of the window as false, everything else without loss.
-    fn candidates(&self, bases: &[u8], signals: &mut [i8]) {
+    fn candidates(&self, bases: &[u8], utr: bool, signals: &mut [i8]) {
         let length = bases.len();
+        let rows = &self.rows[usize::from(utr)];
         let slow = |at: usize| {
             let around = [-2isize, -1, 0, 1, 2];
-            self.row(around.map(|step| at.checked_add_signed(step).and_then(|i| bases.get(i)).copied().unwrap_or(4)))
+            self.row(
+                around.map(|step| at.checked_add_signed(step).and_then(|i| bases.get(i)).copied().unwrap_or(4)),
+                utr,
+            )
         };
         // Rolling context of ten bits; `known` counts the A, C, G, T read in a row.
         let (mut context, mut known) = (0usize, 0u32);
@@ -123,7 +128,7 @@ impl LabelTables {
                 let base = bases[at + 2];
                 context = (context << 2 | usize::from(base & 3)) & 1023;
                 known = if base < 4 { known + 1 } else { 0 };
-                if known >= 5 { self.rows[context] } else { slow(at) }
+                if known >= 5 { rows[context] } else { slow(at) }
             } else {
                 slow(at)
             };
@@ -177,12 +182,9 @@ pub fn labels_of_genes(
     }
 
     class_labels.fill(INTERGENIC);
-    tables.candidates(bases, signal_labels);
+    tables.candidates(bases, genes.policy.utr, signal_labels);
     let mut painter = Painter { length: genes.length, classes: class_labels, signals: signal_labels };
     painter.genes(genes)?;
-    if !genes.policy.utr {
-        painter.without_transcript_ends();
-    }
     for &(start, end) in ignore {
         class_labels[2 * start as usize..2 * end as usize].fill(NO_LOSS);
         signal_labels[ROW * start as usize..ROW * end as usize].fill(NO_LOSS);
@@ -334,13 +336,6 @@ impl Painter<'_> {
             if *label == 0 {
                 *label = NO_LOSS;
             }
-        }
-    }
-
-    fn without_transcript_ends(&mut self) {
-        for row in self.signals.chunks_exact_mut(SIGNALS) {
-            row[Kind::Tss as usize] = NO_LOSS;
-            row[Kind::Tts as usize] = NO_LOSS;
         }
     }
 }

@@ -213,3 +213,38 @@ fn start_codons() {
     assert_eq!(StartCodons::of_code(code()), StartCodons::ATG);
     assert!(StartCodons::from_codons(&["ATN"]).is_err());
 }
+
+/// `cargo test --release --no-default-features labels::tests::throughput -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn throughput() {
+    let vocabulary = Vocabulary::builtin();
+    let length = 10_000u32;
+    let mut state = 1u64;
+    let bases: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 60) as u8 & 3
+    })
+    .take(length as usize)
+    .collect();
+    let id = |word: &str| vocabulary.tokens().iter().position(|token| token == word).unwrap() as u32;
+    let mut sentence: Vec<u32> = ["<bos>", "<UTR>", "<ALL>"].map(id).to_vec();
+    for start in (100..9_000).step_by(2_000) {
+        sentence.extend(["<+>", "<protein_coding>"].map(id));
+        for (kind, at) in
+            [("<tss>", 0), ("<start>", 50), ("<donor>", 300), ("<acceptor>", 400), ("<stop>", 1050), ("<tts>", 1200)]
+        {
+            let position = start + at;
+            sentence.extend([id(kind), vocabulary.number_id(position / 1000), vocabulary.number_id(position % 1000)]);
+        }
+    }
+    sentence.push(vocabulary.sentence_ends().1);
+    let tables = LabelTables::new(code(), StartCodons::ATG);
+    let (mut classes, mut signals) = (vec![0; 2 * bases.len()], vec![0; 12 * bases.len()]);
+    let (rounds, began) = (5_000, std::time::Instant::now());
+    for _ in 0..rounds {
+        base_labels(&sentence, &bases, &vocabulary, &tables, &[], &mut classes, &mut signals).unwrap();
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{:.0} Mb/s", f64::from(rounds) * f64::from(length) / seconds / 1e6);
+}

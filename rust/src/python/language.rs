@@ -135,7 +135,7 @@ type Ignored = Vec<(u32, u32, &'static str)>;
 fn encode_genes<'py>(
     py: Python<'py>,
     genes: String,
-    sequence: Vec<u8>,
+    sequence: &[u8],
     start: u64,
     length: u32,
     vocabulary: &Vocabulary,
@@ -152,7 +152,7 @@ fn encode_genes<'py>(
         let sequence_length = sequence.len() as u64;
         let window = window(start, length, reverse, sequence_length, circular)?;
         let code = self::genetic_code(genetic_code)?;
-        let context = SequenceContext { bases: &sequence, circular, code };
+        let context = SequenceContext { bases: sequence, circular, code };
         let policy = Policy { utr, noncoding };
         let prepared: Vec<PreparedGene> = genes.iter().map(|gene| PreparedGene::new(gene, &context, policy)).collect();
         let isoforms = isoforms.unwrap_or(usize::MAX);
