@@ -1,1 +1,268 @@
-//! Byte-pair encoding of DNA, equal to Hugging Face tokenizers.
+//! Byte-pair encoding of DNA, equal to Hugging Face `tokenizers` for the upper-cased sequence.
+//!
+//! A tokenizer is its list of tokens, the merges of its byte-pair model and its gap tokens (runs of N, matched before
+//! the model sees the text). Ids never change once given: tokenizers only grow, and `prefix_hash` is how a packed file
+//! recognises a tokenizer that continues its own.
+
+mod bpe;
+mod file;
+mod linear;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::{Error, Result};
+use bpe::Merges;
+pub use file::append;
+use linear::Linear;
+
+/// Code of a byte in a sequence: 0..3 = A C G T in either case, then a run of N, then anything else.
+const GAP: u8 = 4;
+const OTHER: u8 = 5;
+
+const CODES: [u8; 256] = {
+    let mut codes = [OTHER; 256];
+    let letters = *b"ACGTN";
+    let mut code = 0;
+    while code < letters.len() {
+        codes[letters[code] as usize] = code as u8;
+        codes[letters[code].to_ascii_lowercase() as usize] = code as u8;
+        code += 1;
+    }
+    codes
+};
+
+/// A loaded tokenizer; immutable, and shared freely between threads.
+pub struct Tokenizer {
+    path: PathBuf,
+    tokens: Vec<String>,
+    ids: FxHashMap<String, u32>,
+    bp: Vec<u16>,
+    unknown: u32,
+    /// `(bases, id)` of the gap tokens, longest first.
+    gaps: Vec<(usize, u32)>,
+    merges: Merges,
+    /// The linear-time encoder, where the model's merges allow it.
+    linear: Option<Linear>,
+}
+
+/// Buffers that one thread reuses between calls of `encode_into`.
+#[derive(Default)]
+pub struct Scratch {
+    codes: Vec<u8>,
+    reachable: Vec<u64>,
+    upper: Vec<u8>,
+    local: Vec<u16>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`, or the file of that name in a folder.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = file::locate(path.as_ref());
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        Self::parse(&path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let parsed = file::parse(path, text)?;
+        let bp = token_lengths(path, &parsed.tokens, parsed.unknown)?;
+        let ids = parsed.tokens.iter().zip(0..).map(|(token, id)| (token.clone(), id)).collect();
+        let merges = Merges::new(&parsed);
+        let linear = Linear::new(&merges, &parsed.tokens);
+        Ok(Tokenizer {
+            path: path.to_path_buf(),
+            tokens: parsed.tokens,
+            ids,
+            bp,
+            unknown: parsed.unknown,
+            gaps: parsed.gaps,
+            merges,
+            linear,
+        })
+    }
+
+    /// The `tokenizer.json` it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All tokens by id: those of the byte-pair model, then the added ones.
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.ids.get(token).copied()
+    }
+
+    /// Id of `[UNK]`, which stands for one base.
+    pub fn unknown(&self) -> u32 {
+        self.unknown
+    }
+
+    /// Length of each token in bp; 0 for tokens that are not DNA.
+    pub fn bp(&self) -> &[u16] {
+        &self.bp
+    }
+
+    /// Whether the linear-time encoder is in use (else the heap, which any list of merges allows).
+    pub fn is_linear(&self) -> bool {
+        self.linear.is_some()
+    }
+
+    /// Hash of the first `count` tokens, see [`prefix_hash`].
+    pub fn prefix_hash(&self, count: usize) -> Result<u64> {
+        let prefix = self.tokens.get(..count).ok_or_else(|| {
+            Error::input(format!(
+                "{} has {} tokens, fewer than the {count} asked for",
+                self.path.display(),
+                self.tokens.len()
+            ))
+        })?;
+        Ok(prefix_hash(prefix))
+    }
+
+    /// Token ids of a sequence in any case. Every byte is a base: N in gap tokens (longest first), other letters that
+    /// the model lacks as `[UNK]`.
+    pub fn encode(&self, sequence: &[u8]) -> Vec<u32> {
+        let mut out = Vec::with_capacity(sequence.len() / 4 + 8);
+        self.encode_into(sequence, &mut Scratch::default(), &mut out);
+        out
+    }
+
+    /// As `encode`, appending to `out`.
+    pub fn encode_into(&self, sequence: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
+        let mut codes = std::mem::take(&mut scratch.codes);
+        codes.clear();
+        codes.extend(sequence.iter().map(|&byte| CODES[byte as usize]));
+        let mut start = 0;
+        while start < codes.len() {
+            let gap = !self.gaps.is_empty() && codes[start] == GAP;
+            // Where gaps are not tokens, N goes to the model as any other letter.
+            let in_run = |code: u8| (code == GAP && !self.gaps.is_empty()) == gap;
+            let end = start + codes[start..].iter().position(|&code| !in_run(code)).unwrap_or(codes.len() - start);
+            if gap {
+                self.encode_gap(end - start, out);
+            } else {
+                self.encode_piece(&sequence[start..end], &codes[start..end], scratch, out);
+            }
+            start = end;
+        }
+        scratch.codes = codes;
+    }
+
+    fn encode_gap(&self, mut bases: usize, out: &mut Vec<u32>) {
+        for &(length, id) in &self.gaps {
+            out.extend(std::iter::repeat_n(id, bases / length));
+            bases %= length;
+        }
+        // Without a gap token of one base the rest of the run is left to the model.
+        let rest = self.merges.letter(b'N').unwrap_or(self.unknown);
+        if bases > 0 && rest == self.unknown {
+            out.extend(std::iter::repeat_n(rest, bases));
+        } else if bases > 0 {
+            self.merges.encode(&vec![b'N'; bases], out);
+        }
+    }
+
+    fn encode_piece(&self, piece: &[u8], codes: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
+        let Some(linear) = &self.linear else {
+            scratch.upper.clear();
+            scratch.upper.extend(piece.iter().map(u8::to_ascii_uppercase));
+            return self.merges.encode(&scratch.upper, out);
+        };
+        let mut start = 0;
+        while start < codes.len() {
+            let end = start + codes[start..].iter().position(|&code| code >= GAP).unwrap_or(codes.len() - start);
+            linear.encode(&codes[start..end], &mut scratch.reachable, &mut scratch.local);
+            out.extend(scratch.local.iter().map(|&id| u32::from(id)));
+            start = end;
+            while start < codes.len() && codes[start] >= GAP {
+                out.push(self.unknown);
+                start += 1;
+            }
+        }
+    }
+
+    /// Token ids of many sequences on `threads` threads, in the order given.
+    pub fn encode_batch(&self, sequences: &[&[u8]], threads: usize) -> Vec<Vec<u32>> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut scratch = Scratch::default();
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(sequence) = sequences.get(index) else { return done };
+                let mut tokens = Vec::with_capacity(sequence.len() / 4 + 8);
+                self.encode_into(sequence, &mut scratch, &mut tokens);
+                done.push((index, tokens));
+            }
+        };
+        let threads = threads.clamp(1, sequences.len().max(1));
+        let mut encoded = vec![Vec::new(); sequences.len()];
+        let parts = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut parts = vec![work()];
+            for other in others {
+                match other.join() {
+                    Ok(part) => parts.push(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            parts
+        });
+        for (index, tokens) in parts.into_iter().flatten() {
+            encoded[index] = tokens;
+        }
+        encoded
+    }
+}
+
+/// xxh3 (64 bits, seed 0) of the tokens in the order of their ids, each followed by a newline.
+pub fn prefix_hash<T: AsRef<str>>(tokens: &[T]) -> u64 {
+    let mut hash = Xxh3::new();
+    for token in tokens {
+        hash.update(token.as_ref().as_bytes());
+        hash.update(b"\n");
+    }
+    hash.digest()
+}
+
+/// A hash as text: 16 hexadecimal digits, the least significant byte first.
+pub fn hash_text(hash: u64) -> String {
+    hash.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Length in bp of one token: its letters where it is made of A to Z alone, one for the unknown token, else none.
+pub fn token_length(token: &str, is_unknown: bool) -> usize {
+    if is_unknown {
+        1
+    } else if token.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        token.len()
+    } else {
+        0
+    }
+}
+
+fn token_lengths(path: &Path, tokens: &[String], unknown: u32) -> Result<Vec<u16>> {
+    let length = |(token, id): (&String, u32)| {
+        u16::try_from(token_length(token, id == unknown)).map_err(|_| {
+            Error::binary(path, format!("token {id} has {} letters, more than the 65,535 allowed", token.len()))
+        })
+    };
+    tokens.iter().zip(0..).map(length).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! The tokens that a packed file was made with.
+
+use crate::error::{Error, Result};
+use crate::tokenizer::{Tokenizer, prefix_hash, token_length};
+
+/// Tokens by id, with what they say in bases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vocabulary {
+    tokens: Vec<String>,
+    unknown: u32,
+    hash: u64,
+    /// Where each token's bases begin in `bases`; one more than there are tokens.
+    ends: Vec<u32>,
+    /// 0..3 = A C G T, 4 = anything else.
+    bases: Vec<u8>,
+}
+
+impl Vocabulary {
+    /// All tokens of a tokenizer.
+    pub fn of(tokenizer: &Tokenizer) -> Self {
+        Self::new(tokenizer.tokens().to_vec(), tokenizer.unknown()).expect("a loaded tokenizer has valid tokens")
+    }
+
+    /// Tokens in the order of their ids. Errors say what is wrong and leave it to the caller to say where.
+    pub fn new(tokens: Vec<String>, unknown: u32) -> std::result::Result<Self, String> {
+        if unknown as usize >= tokens.len() {
+            return Err(format!("the unknown token's id {unknown} is not among {} tokens", tokens.len()));
+        }
+        let mut ends = Vec::with_capacity(tokens.len() + 1);
+        let mut bases = Vec::new();
+        ends.push(0);
+        for (token, id) in tokens.iter().zip(0u32..) {
+            if id == unknown {
+                bases.push(4);
+            } else if token_length(token, false) > u16::MAX as usize {
+                return Err(format!("token {id} has {} letters, more than the 65,535 allowed", token.len()));
+            } else if token_length(token, false) > 0 {
+                let code = |letter| b"ACGT".iter().position(|&b| b == letter).unwrap_or(4) as u8;
+                bases.extend(token.bytes().map(code));
+            }
+            ends.push(u32::try_from(bases.len()).map_err(|_| "its tokens are too long")?);
+        }
+        let hash = prefix_hash(&tokens);
+        Ok(Vocabulary { tokens, unknown, hash, ends, bases })
+    }
+
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    pub fn unknown(&self) -> u32 {
+        self.unknown
+    }
+
+    /// `prefix_hash` of all its tokens.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Bytes of a token id in a file: 2 while the tokens allow it, else 4.
+    pub fn token_bytes(&self) -> u32 {
+        if self.tokens.len() <= 1 << 16 { 2 } else { 4 }
+    }
+
+    /// The base codes of a token; `None` where the id is no token's.
+    #[inline]
+    pub fn bases(&self, id: u32) -> Option<&[u8]> {
+        let (start, end) = (*self.ends.get(id as usize)?, *self.ends.get(id as usize + 1)?);
+        self.bases.get(start as usize..end as usize)
+    }
+
+    /// Length of each token in bp.
+    pub fn lengths(&self) -> impl Iterator<Item = u16> + '_ {
+        self.ends.windows(2).map(|pair| (pair[1] - pair[0]) as u16)
+    }
+
+    /// Whether the other's tokens begin with all of these, so that a file made with these can be read with those.
+    pub fn continues_in(&self, tokens: &[String]) -> bool {
+        tokens.len() >= self.tokens.len() && tokens[..self.tokens.len()] == self.tokens
+    }
+
+    /// The longest of several vocabularies, where each of the others is its beginning.
+    pub fn longest<'a>(of: impl Iterator<Item = &'a Vocabulary> + Clone) -> Result<&'a Vocabulary> {
+        let longest = of.clone().max_by_key(|v| v.len()).ok_or_else(|| Error::input("no packed file was given"))?;
+        for vocabulary in of {
+            if !vocabulary.continues_in(&longest.tokens) {
+                return Err(Error::input(
+                    "these packed files were made with different tokenizers: none continues all the others' tokens; \
+                     bake them again with one tokenizer",
+                ));
+            }
+        }
+        Ok(longest)
+    }
+}
