@@ -25,7 +25,9 @@ impl Share {
             Share::Fraction(fraction) if fraction > 0.0 && fraction <= 1.0 => {
                 Ok(((total as f64 * fraction).round() as usize).clamp(1.min(total), total))
             }
-            Share::Fraction(fraction) => Err(Error::input(format!("a fraction of {fraction}: it must be above 0, at most 1"))),
+            Share::Fraction(fraction) => {
+                Err(Error::input(format!("a fraction of {fraction}: it must be above 0, at most 1")))
+            }
             Share::Count(count) if count <= total => Ok(count),
             Share::Count(count) => Err(Error::input(format!("{count} samples of a file that has {total}"))),
         }
@@ -88,7 +90,8 @@ pub fn merge(from: &[&Reader], to: &Path, metadata: Option<&Value>) -> Result<()
             merge_metadata(all)
         }
     };
-    let picks = from.iter().enumerate().flat_map(|(number, reader)| (0..reader.len()).map(move |sample| (number, sample)));
+    let picks =
+        from.iter().enumerate().flat_map(|(number, reader)| (0..reader.len()).map(move |sample| (number, sample)));
     copy(from, picks, to, &merged)
 }
 
@@ -111,9 +114,7 @@ pub fn merge_metadata(all: Vec<Value>) -> Value {
             "species" | "history" if values.iter().all(|value| value.is_array()) => {
                 Value::Array(values.iter().filter_map(|value| value.as_array()).flatten().cloned().collect())
             }
-            "priors" => {
-                values.into_iter().cloned().reduce(add).unwrap_or(Value::Null)
-            }
+            "priors" => values.into_iter().cloned().reduce(add).unwrap_or(Value::Null),
             _ if values.len() == all.len() && values.iter().all(|&value| value == values[0]) => values[0].clone(),
             _ => Value::Array(values.into_iter().cloned().collect()),
         };
@@ -156,14 +157,14 @@ fn add(left: Value, right: Value) -> Value {
 
 /// Reads a whole file and holds every sample against its checksum and its segments; returns the bytes read.
 pub fn verify(reader: &Reader) -> Result<u64> {
+    let tables = reader.tables()?;
     let mut block = Vec::new();
     let mut bytes = 0;
     for index in 0..reader.len() {
-        let sample = reader.sample(index)?;
+        let sample = tables.sample(index);
         block.clear();
         reader.read_block(index, &sample, &mut block)?;
-        for segment in sample.first_segment..sample.first_segment + u64::from(sample.segments) {
-            let row = reader.segment(segment as usize)?;
+        for (segment, row) in tables.segments(&sample) {
             let data = reader.data(&block, &row)?;
             let known = |id: u32| (id as usize) < reader.vocabulary().len();
             let spelled: usize = data.tokens().map(|id| reader.vocabulary().bases(id).map_or(0, <[u8]>::len)).sum();
@@ -225,15 +226,15 @@ fn prepare(
     }
     let mut writer = FileWriter::create(to, vocabulary)?;
     let (mut species, mut seqids) = (Strings::default(), Strings::default());
+    let tables = from.iter().map(|reader| reader.tables()).collect::<Result<Vec<_>>>()?;
     let (mut block, mut rows) = (Vec::new(), Vec::new());
     for (number, sample) in picks {
-        let reader = from[number];
-        let sample_row = reader.sample(sample)?;
+        let (reader, tables) = (from[number], &tables[number]);
+        let sample_row = tables.sample(sample);
         block.clear();
         reader.read_block(sample, &sample_row, &mut block)?;
         rows.clear();
-        for segment in sample_row.first_segment..sample_row.first_segment + u64::from(sample_row.segments) {
-            let row = reader.segment(segment as usize)?;
+        for (_, row) in tables.segments(&sample_row) {
             let name = |strings: &[String], number: u32| {
                 strings.get(number as usize).cloned().ok_or_else(|| reader.damaged("a segment's name is missing"))
             };

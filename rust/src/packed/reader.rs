@@ -46,6 +46,26 @@ pub struct Trace {
     pub tracks: Option<Vec<u8>>,
 }
 
+/// Index and segment table in memory, for work on whole files, which may last: the map is safe to read only just after
+/// the file's size was checked.
+pub(super) struct Tables {
+    samples: Vec<u8>,
+    segments: Vec<u8>,
+}
+
+impl Tables {
+    pub(super) fn sample(&self, index: usize) -> SampleRow {
+        SampleRow::parse(&self.samples[index * SampleRow::BYTES..][..SampleRow::BYTES])
+    }
+
+    /// The segments of a sample, with their numbers.
+    pub(super) fn segments(&self, sample: &SampleRow) -> impl Iterator<Item = (usize, SegmentRow)> + '_ {
+        let first = sample.first_segment as usize;
+        (first..first + sample.segments as usize)
+            .map(|index| (index, SegmentRow::parse(&self.segments[index * SegmentRow::BYTES..][..SegmentRow::BYTES])))
+    }
+}
+
 /// The parts of one segment's bytes.
 pub(super) struct SegmentData<'a> {
     tokens: &'a [u8],
@@ -74,11 +94,9 @@ impl SegmentData<'_> {
 }
 
 fn ids(bytes: &[u8], width: usize) -> impl ExactSizeIterator<Item = u32> + '_ {
-    bytes.chunks_exact(width).map(
-        move |id| {
-            if width == 2 { u32::from(u16::from_le_bytes([id[0], id[1]])) } else { u32_at(id, 0) }
-        },
-    )
+    bytes
+        .chunks_exact(width)
+        .map(move |id| if width == 2 { u32::from(u16::from_le_bytes([id[0], id[1]])) } else { u32_at(id, 0) })
 }
 
 impl Reader {
@@ -105,7 +123,7 @@ impl Reader {
         let section = |section: Section| section_bytes(path, &map, &entries, section);
 
         let tokens = text(path, section(Section::Tokens)?, Section::Tokens)?;
-        let tokens: Vec<String> = tokens.lines().map(str::to_string).collect();
+        let tokens: Vec<String> = tokens.split_terminator('\n').map(str::to_string).collect();
         let vocabulary = Vocabulary::new(tokens, header.unknown).map_err(|what| damaged(path, &what))?;
         if vocabulary.len() != header.token_count as usize
             || vocabulary.hash() != header.prefix_hash
@@ -118,7 +136,8 @@ impl Reader {
             return Err(damaged(path, "its table of token lengths does not fit its tokens"));
         }
         let strings = |which: Section| {
-            parse_strings(section(which)?).ok_or_else(|| damaged(path, &format!("its section '{}' is wrong", which.name())))
+            parse_strings(section(which)?)
+                .ok_or_else(|| damaged(path, &format!("its section '{}' is wrong", which.name())))
         };
         let (species, seqids) = (strings(Section::Species)?, strings(Section::Seqids)?);
         let json = text(path, section(Section::Metadata)?, Section::Metadata)?;
@@ -199,7 +218,10 @@ impl Reader {
     pub fn check_unchanged(&self) -> Result<()> {
         let metadata = self.file.metadata().map_err(|e| Error::io(&self.path, e))?;
         let refuse = |what: &str| {
-            Err(Error::binary(&self.path, format!("the file {what} since it was opened; write it again, or open it anew")))
+            Err(Error::binary(
+                &self.path,
+                format!("the file {what} since it was opened; write it again, or open it anew"),
+            ))
         };
         if metadata.len() < self.header.file_bytes {
             return refuse("was cut");
@@ -231,9 +253,9 @@ impl Reader {
 
     /// A row of the segment table.
     pub fn segment(&self, index: usize) -> Result<SegmentRow> {
-        self.row(Section::Segments, index, SegmentRow::BYTES)
-            .map(SegmentRow::parse)
-            .ok_or_else(|| Error::input(format!("segment {index}: {} has {}", self.path.display(), self.segment_count())))
+        self.row(Section::Segments, index, SegmentRow::BYTES).map(SegmentRow::parse).ok_or_else(|| {
+            Error::input(format!("segment {index}: {} has {}", self.path.display(), self.segment_count()))
+        })
     }
 
     fn row(&self, section: Section, index: usize, bytes: usize) -> Option<&[u8]> {
@@ -252,15 +274,34 @@ impl Reader {
         }
     }
 
+    /// Both tables, read anew and held against their checksums.
+    pub(super) fn tables(&self) -> Result<Tables> {
+        self.check_unchanged()?;
+        let read = |section: Section| {
+            let entry = self.entry(section);
+            let mut bytes = vec![0; entry.bytes as usize];
+            self.read_exact(&mut bytes, entry.offset)?;
+            if xxh3_64(&bytes) != entry.checksum {
+                return Err(self.damaged(&format!("its section '{}' does not have its checksum", section.name())));
+            }
+            Ok(bytes)
+        };
+        Ok(Tables { samples: read(Section::Samples)?, segments: read(Section::Segments)? })
+    }
+
+    fn read_exact(&self, out: &mut [u8], place: u64) -> Result<()> {
+        self.file.read_exact_at(out, place).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.damaged("it was cut since it was opened"),
+            _ => Error::io(&self.path, e),
+        })
+    }
+
     /// As `block`, read into `out` without the map: a file that others shorten is an error.
     pub(super) fn read_block(&self, index: usize, sample: &SampleRow, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         out.resize(start + sample.bytes as usize, 0);
         let place = self.entry(Section::Data).offset + sample.offset;
-        self.file.read_exact_at(&mut out[start..], place).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => damaged(&self.path, "it was cut since it was opened"),
-            _ => Error::io(&self.path, e),
-        })?;
+        self.read_exact(&mut out[start..], place)?;
         if xxh3_64(&out[start..]) != sample.checksum {
             return Err(damaged(&self.path, &format!("sample {index} does not have its checksum")));
         }
@@ -422,10 +463,8 @@ fn parse_head(path: &Path, head: &[u8], bytes: u64) -> Result<(Header, [Entry; S
         Refusal::Damaged(what) => damaged(path, what),
     })?;
     if bytes < header.file_bytes {
-        let message = format!(
-            "packed file cut short: {bytes} bytes of {}; copy it again, or bake it again",
-            header.file_bytes
-        );
+        let message =
+            format!("packed file cut short: {bytes} bytes of {}; copy it again, or bake it again", header.file_bytes);
         return Err(Error::binary(path, message));
     }
     if bytes > header.file_bytes {

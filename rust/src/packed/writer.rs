@@ -9,12 +9,12 @@ use rustc_hash::FxHashMap;
 use tempfile::NamedTempFile;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::MOST_BASES;
 use super::format::{
     ALIGNMENT, BLOCK_ALIGNMENT, DATA_OFFSET_ENTRY, Entry, HAS_TRACKS, HEADER_BYTES, Header, SampleRow, Section,
     SegmentRow, TABLE_BYTES, align, put_strings,
 };
 use super::vocabulary::Vocabulary;
-use super::MOST_BASES;
 use crate::error::{Error, Result};
 use crate::packing::Size;
 
@@ -111,6 +111,11 @@ impl Writer {
         self.sizes.push(Size { tokens: row.tokens, labels: row.labels });
         self.packed.push(false);
         Ok(self.segments.len() as u32 - 1)
+    }
+
+    #[cfg(test)]
+    pub(super) fn spill_now(&mut self) -> io::Result<()> {
+        self.spool.spill()
     }
 
     fn check(&self, segment: &Segment) -> Result<()> {

@@ -1,7 +1,334 @@
-//! `packed` as Python sees it.
+//! Packed files as Python sees them.
 
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+use crate::error::{Error, Result};
+use crate::labels::SIGNALS;
+use crate::packed::{self, LabelContext, Reader, SampleRow, SegmentRow, Share, Want};
+use crate::tokenizer::hash_text;
+
+/// A packed file, open and mapped; see `genet5.data.PackedDataset`.
+#[pyclass(frozen, module = "genet5._core")]
+pub struct PackedFile {
+    reader: Reader,
+    labels: OnceLock<LabelContext>,
+}
+
+impl PackedFile {
+    /// Made on first use: files can be inspected, copied and joined without the annotation language.
+    fn labels(&self) -> Result<&LabelContext> {
+        if let Some(labels) = self.labels.get() {
+            return Ok(labels);
+        }
+        let made = LabelContext::new(&self.reader)?;
+        Ok(self.labels.get_or_init(|| made))
+    }
+}
+
+#[pymethods]
+impl PackedFile {
+    /// With a fingerprint, a file of another one is refused.
+    #[new]
+    #[pyo3(signature = (path, fingerprint=None))]
+    fn new(py: Python<'_>, path: PathBuf, fingerprint: Option<&str>) -> PyResult<Self> {
+        let reader = py.detach(|| Reader::open(&path))?;
+        if fingerprint.is_some_and(|fingerprint| fingerprint != hash_text(reader.fingerprint())) {
+            let message = "the file was replaced since it was first opened; open the new one everywhere, or restore it";
+            return Err(Error::binary(&path, message).into());
+        }
+        Ok(PackedFile { reader, labels: OnceLock::new() })
+    }
+
+    /// By path, and the fingerprint that the file must still have: a map is never copied.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (PathBuf, String)) {
+        let reader = &slf.get().reader;
+        (slf.get_type().into_any(), (reader.path().to_path_buf(), hash_text(reader.fingerprint())))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PackedFile({} samples, {})", self.reader.len(), self.reader.path().display())
+    }
+
+    fn __len__(&self) -> usize {
+        self.reader.len()
+    }
+
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.reader.path().to_path_buf()
+    }
+
+    #[getter]
+    fn n_samples(&self) -> usize {
+        self.reader.len()
+    }
+
+    #[getter]
+    fn n_segments(&self) -> usize {
+        self.reader.segment_count()
+    }
+
+    #[getter]
+    fn file_bytes(&self) -> u64 {
+        self.reader.file_bytes()
+    }
+
+    /// The same for files of the same content; 16 hexadecimal digits.
+    #[getter]
+    fn fingerprint(&self) -> String {
+        hash_text(self.reader.fingerprint())
+    }
+
+    /// The metadata block (JSON).
+    #[getter]
+    fn metadata(&self) -> PyResult<String> {
+        Ok(self.reader.metadata()?)
+    }
+
+    /// The tokens that the file was made with.
+    #[getter]
+    fn tokens(&self) -> Vec<String> {
+        self.reader.vocabulary().tokens().to_vec()
+    }
+
+    /// Hash of those tokens.
+    #[getter]
+    fn prefix_hash(&self) -> String {
+        hash_text(self.reader.vocabulary().hash())
+    }
+
+    #[getter]
+    fn species(&self) -> Vec<String> {
+        self.reader.species().to_vec()
+    }
+
+    #[getter]
+    fn seqids(&self) -> Vec<String> {
+        self.reader.seqids().to_vec()
+    }
+
+    #[getter]
+    fn has_tracks(&self) -> bool {
+        self.reader.has_tracks()
+    }
+
+    /// Refuses a tokenizer that does not continue the file's tokens.
+    fn check_tokenizer(&self, tokenizer: &super::tokenizer::Tokenizer) -> PyResult<()> {
+        let (tokenizer, vocabulary) = (&tokenizer.inner, self.reader.vocabulary());
+        if vocabulary.continues_in(tokenizer.tokens()) {
+            return Ok(());
+        }
+        let own = vocabulary.tokens();
+        let differs = (0..own.len()).find(|&id| tokenizer.tokens().get(id) != Some(&own[id])).unwrap_or(own.len());
+        let theirs = tokenizer.tokens().get(differs).map_or("nothing".to_string(), |token| format!("'{token}'"));
+        Err(Error::input(format!(
+            "{} was made with another tokenizer than {}: token {differs} is '{}' there and {theirs} here; use the tokenizer it \
+             was baked with, or one grown from it",
+            self.reader.path().display(),
+            tokenizer.path().display(),
+            own[differs],
+        ))
+        .into())
+    }
+
+    /// Of every sample: `tokens`, `bases`, `labels` (whole sentences), `segments`, `bytes`.
+    fn samples<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let rows = py.detach(|| (0..self.reader.len()).map(|i| self.reader.sample(i)).collect::<Result<Vec<_>>>())?;
+        let column = |value: fn(&SampleRow) -> u32| {
+            rows.iter().map(|row| i64::from(value(row))).collect::<Vec<i64>>().into_pyarray(py)
+        };
+        let columns = PyDict::new(py);
+        columns.set_item("tokens", column(|row| row.tokens))?;
+        columns.set_item("bases", column(|row| row.bases))?;
+        columns.set_item("labels", column(|row| row.labels))?;
+        columns.set_item("segments", column(|row| row.segments))?;
+        columns.set_item("bytes", column(|row| row.bytes))?;
+        Ok(columns)
+    }
+
+    /// The segment table by columns, and the sample of each segment.
+    fn segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (rows, samples) = py.detach(|| -> Result<_> {
+            let rows = (0..self.reader.segment_count()).map(|i| self.reader.segment(i)).collect::<Result<Vec<_>>>()?;
+            let mut samples = Vec::with_capacity(rows.len());
+            for index in 0..self.reader.len() {
+                samples.resize(samples.len() + self.reader.sample(index)?.segments as usize, index as i64);
+            }
+            Ok((rows, samples))
+        })?;
+        let column = |value: fn(&SegmentRow) -> i64| rows.iter().map(value).collect::<Vec<i64>>().into_pyarray(py);
+        let columns = PyDict::new(py);
+        columns.set_item("sample", samples.into_pyarray(py))?;
+        columns.set_item("species", column(|row| i64::from(row.species)))?;
+        columns.set_item("seqid", column(|row| i64::from(row.seqid)))?;
+        columns.set_item("start", column(|row| row.start as i64))?;
+        columns.set_item("length", column(|row| i64::from(row.length)))?;
+        columns.set_item("reverse", rows.iter().map(|row| row.reverse).collect::<Vec<bool>>().into_pyarray(py))?;
+        columns.set_item("genetic_code", column(|row| i64::from(row.genetic_code)))?;
+        columns.set_item("flags", column(|row| i64::from(row.flags)))?;
+        columns.set_item("tokens", column(|row| i64::from(row.tokens)))?;
+        columns.set_item("labels", column(|row| i64::from(row.labels)))?;
+        columns.set_item("loss_end", column(|row| i64::from(row.loss_end)))?;
+        columns.set_item("ignores", column(|row| i64::from(row.ignores)))?;
+        Ok(columns)
+    }
+
+    /// One segment: its place, DNA, tokens and sentence.
+    fn segment<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyDict>> {
+        let trace = py.detach(|| self.reader.trace(index))?;
+        let dna: String = trace.bases.iter().map(|&code| char::from(b"ACGTN"[usize::from(code.min(4))])).collect();
+        let fields = PyDict::new(py);
+        fields.set_item("sample", trace.sample)?;
+        fields.set_item("species", trace.species)?;
+        fields.set_item("seqid", trace.seqid)?;
+        fields.set_item("start", trace.row.start)?;
+        fields.set_item("length", trace.row.length)?;
+        fields.set_item("reverse", trace.row.reverse)?;
+        fields.set_item("genetic_code", trace.row.genetic_code)?;
+        fields.set_item("flags", trace.row.flags)?;
+        fields.set_item("dna", dna)?;
+        fields.set_item("tokens", trace.tokens.into_pyarray(py))?;
+        fields.set_item("sentence", trace.sentence.into_pyarray(py))?;
+        fields.set_item("loss_end", trace.row.loss_end)?;
+        fields.set_item("ignore", trace.ignores)?;
+        fields.set_item("tracks", trace.tracks.map(|tracks| tracks.into_pyarray(py)))?;
+        Ok(fields)
+    }
+
+    /// Samples as one flat batch: a dict of arrays that own their memory. What is not wanted is None.
+    #[pyo3(signature = (indices, *, text=true, base_labels=true))]
+    fn batch<'py>(
+        &self,
+        py: Python<'py>,
+        indices: Vec<i64>,
+        text: bool,
+        base_labels: bool,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let batch = py.detach(|| -> Result<_> {
+            let count = self.reader.len() as i64;
+            let index = |&index: &i64| {
+                let from_start = if index < 0 { index + count } else { index };
+                usize::try_from(from_start).map_err(|_| Error::input(format!("sample {index} of {count}")))
+            };
+            let samples = indices.iter().map(index).collect::<Result<Vec<usize>>>()?;
+            let labels = if base_labels { Some(self.labels()?) } else { None };
+            self.reader.batch(&samples, Want { text, base_labels }, labels)
+        })?;
+        let fields = PyDict::new(py);
+        let bases = batch.bases.len();
+        fields.set_item("input_ids", batch.input_ids.into_pyarray(py))?;
+        fields.set_item("positions", batch.positions.into_pyarray(py))?;
+        fields.set_item("bases", batch.bases.into_pyarray(py))?;
+        let wanted = |array: Vec<i64>| text.then(|| array.into_pyarray(py));
+        fields.set_item("decoder_input_ids", wanted(batch.decoder_input_ids))?;
+        fields.set_item("labels", wanted(batch.labels))?;
+        fields.set_item("token_offsets", batch.token_offsets.into_pyarray(py))?;
+        fields.set_item("base_offsets", batch.base_offsets.into_pyarray(py))?;
+        fields.set_item("target_offsets", batch.target_offsets.into_pyarray(py))?;
+        if base_labels {
+            fields.set_item("class_labels", batch.class_labels.into_pyarray(py).reshape([bases, 2])?)?;
+            fields.set_item("signal_labels", batch.signal_labels.into_pyarray(py).reshape([bases, 2, SIGNALS])?)?;
+        } else {
+            fields.set_item("class_labels", py.None())?;
+            fields.set_item("signal_labels", py.None())?;
+        }
+        fields.set_item("tracks", batch.tracks.map(|tracks| tracks.into_pyarray(py)))?;
+        fields.set_item("segment_ids", batch.segment_ids.into_pyarray(py))?;
+        Ok(fields)
+    }
+
+    /// Refuses a file that changed on disk since it was opened.
+    fn check_unchanged(&self) -> PyResult<()> {
+        Ok(self.reader.check_unchanged()?)
+    }
+
+    /// Reads everything and holds it against the checksums; returns the bytes of samples read.
+    fn verify(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(py.detach(|| packed::verify(&self.reader))?)
+    }
+
+    /// Writes a random share (`fraction` or `count`) to another file; returns how many samples.
+    #[pyo3(signature = (path, *, fraction=None, count=None, seed=0))]
+    fn subset(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        fraction: Option<f64>,
+        count: Option<usize>,
+        seed: u64,
+    ) -> PyResult<usize> {
+        let share = match (fraction, count) {
+            (Some(fraction), None) => Share::Fraction(fraction),
+            (None, Some(count)) => Share::Count(count),
+            _ => return Err(Error::input("a subset needs either a fraction or a number of samples").into()),
+        };
+        Ok(py.detach(|| packed::subset(&self.reader, &path, share, seed))?)
+    }
+
+    /// Writes all samples in random order to another file.
+    #[pyo3(signature = (path, *, seed=0))]
+    fn shuffle(&self, py: Python<'_>, path: PathBuf, seed: u64) -> PyResult<()> {
+        Ok(py.detach(|| packed::shuffle(&self.reader, &path, seed))?)
+    }
+
+    /// Deals the samples into several files by weight; returns how many each got.
+    #[pyo3(signature = (paths, weights, *, seed=0))]
+    fn split(&self, py: Python<'_>, paths: Vec<PathBuf>, weights: Vec<f64>, seed: u64) -> PyResult<Vec<usize>> {
+        Ok(py.detach(|| packed::split(&self.reader, &paths, &weights, seed))?)
+    }
+}
+
+/// Joins packed files in the order given into one; returns its number of samples.
+#[pyfunction]
+#[pyo3(signature = (paths, path, *, metadata=None))]
+fn merge_packed(py: Python<'_>, paths: Vec<PathBuf>, path: PathBuf, metadata: Option<&str>) -> PyResult<usize> {
+    let metadata = metadata
+        .map(serde_json::from_str::<serde_json::Value>)
+        .transpose()
+        .map_err(|e| Error::input(format!("the metadata is not JSON: {e}")))?;
+    Ok(py.detach(|| -> Result<usize> {
+        let readers = paths.iter().map(Reader::open).collect::<Result<Vec<_>>>()?;
+        packed::merge(&readers.iter().collect::<Vec<_>>(), &path, metadata.as_ref())?;
+        Ok(readers.iter().map(Reader::len).sum())
+    })?)
+}
+
+/// Plans packs of windows given by their lengths; see `genet5.data.pack_windows`.
+#[pyfunction]
+fn plan_packs<'py>(
+    py: Python<'py>,
+    tokens: Vec<u32>,
+    labels: Vec<u32>,
+    target: u32,
+    hard_limit: u32,
+    max_labels: u32,
+) -> PyResult<(Bound<'py, PyArray1<i64>>, usize, usize, &'static str)> {
+    use crate::packing::{Budget, Size, pack};
+    if tokens.len() != labels.len() {
+        return Err(Error::input("as many token lengths as label lengths").into());
+    }
+    let budget = Budget { target, hard_limit, labels: max_labels };
+    budget.check()?;
+    let (assigned, plan) = py.detach(|| {
+        let sizes: Vec<Size> = tokens.iter().zip(&labels).map(|(&tokens, &labels)| Size { tokens, labels }).collect();
+        let plan = pack(&sizes, &budget);
+        let mut assigned = vec![0i64; sizes.len()];
+        for (number, pack) in plan.packs.iter().enumerate() {
+            pack.iter().for_each(|&window| assigned[window as usize] = number as i64);
+        }
+        (assigned, plan)
+    });
+    Ok((assigned.into_pyarray(py), plan.packs.len(), plan.lower_bound, plan.strategy))
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PackedFile>()?;
+    module.add_function(wrap_pyfunction!(merge_packed, module)?)?;
+    module.add_function(wrap_pyfunction!(plan_packs, module)?)?;
     Ok(())
 }
