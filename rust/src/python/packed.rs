@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -205,10 +205,11 @@ impl PackedFile {
     fn batch<'py>(
         &self,
         py: Python<'py>,
-        indices: Vec<i64>,
+        indices: PyReadonlyArray1<'py, i64>,
         text: bool,
         base_labels: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let indices = indices.to_vec().map_err(|_| Error::input("indices must be contiguous"))?;
         let batch = py.detach(|| -> Result<_> {
             let count = self.reader.len() as i64;
             let index = |&index: &i64| {
