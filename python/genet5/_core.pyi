@@ -1,6 +1,6 @@
 """Types of the Rust extension."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,18 @@ def biotypes() -> list[str]: ...
 # --- end of annotation ---
 
 # --- bake ---
+
+def bake_check(config: str) -> None: ...
+def bake_scan(config: str) -> str: ...
+def bake_plan(config: str) -> str: ...
+def bake_species(config: str, progress: Callable[[int, int], None] | None = None) -> str: ...
+def windows_of(
+    length: int,
+    circular: bool,
+    genes: list[tuple[int, int]],
+    sizes: tuple[int, int, int | None],
+    removed: list[tuple[int, int]],
+) -> list[tuple[int, int]]: ...
 
 # --- end of bake ---
 

@@ -1,6 +1,31 @@
-"""Packed datasets, samplers, baking and the tables of taxa and species."""
+"""Packed datasets, samplers, baking and the tables of taxa and species.
 
-from genet5.data.dataset import Batch, PackedDataset, PackedSegment, whole_batch
-from genet5.data.samplers import TokenBudgetSampler
+Names are imported when they are first used: baking needs none of numpy, which the dataset imports.
+"""
 
-__all__ = ["Batch", "PackedDataset", "PackedSegment", "TokenBudgetSampler", "whole_batch"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genet5.data.bake import BakeOptions
+    from genet5.data.dataset import Batch, PackedDataset, PackedSegment, whole_batch
+    from genet5.data.samplers import TokenBudgetSampler
+
+__all__ = ["BakeOptions", "Batch", "PackedDataset", "PackedSegment", "TokenBudgetSampler", "whole_batch"]
+
+_MODULES = {
+    "BakeOptions": "bake",
+    "Batch": "dataset",
+    "PackedDataset": "dataset",
+    "PackedSegment": "dataset",
+    "TokenBudgetSampler": "samplers",
+    "whole_batch": "dataset",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'genet5.data' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"genet5.data.{_MODULES[name]}"), name)

@@ -203,6 +203,11 @@ impl<'a> Reader<'a> {
         let mut number = 0;
         let mut any_row = false;
         let mut any_directive = false;
+        // GTF and GFF2 allow rows without the ninth column; GFF3, where a file says that it is, does not.
+        let is_gff3 = text
+            .trim_ascii_start()
+            .strip_prefix(b"##gff-version")
+            .is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'3'));
         while at < text.len() {
             let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |n| at + n);
             let line = match &text[at..end] {
@@ -230,6 +235,9 @@ impl<'a> Reader<'a> {
                 Some(_) => {}
             }
             match record::parse(line) {
+                Some(record) if is_gff3 && record.attributes.is_empty() && line.last() != Some(&b'\t') => {
+                    self.fault(line, record::diagnose_short(line))?;
+                }
                 Some(record) => {
                     any_row = true;
                     if let Err(message) = self.row(record) {

@@ -86,6 +86,12 @@ fn is_score(field: &[u8]) -> bool {
     field == b"." || std::str::from_utf8(field).is_ok_and(|text| text.trim().parse::<f64>().is_ok())
 }
 
+/// What is wrong with a row of GFF3 without its ninth column.
+pub fn diagnose_short(line: &[u8]) -> String {
+    let shown: String = String::from_utf8_lossy(line).chars().take(60).collect();
+    format!("expected 9 columns separated by tabs, found 8 in '{shown}'; write '.' where there are no attributes")
+}
+
 /// What is wrong with a line that [`parse`] refuses.
 pub fn diagnose(line: &[u8]) -> String {
     let fields: Vec<&[u8]> = line.split(|&b| b == b'\t').collect();

@@ -1,1 +1,170 @@
-//! A species' genome and annotation into packed windows.
+//! A species' genome and annotation into packed windows, end to end.
+//!
+//! [`scan`] reads the annotation alone and tells which tokens are missing; [`plan_only`] tells what a bake would make;
+//! [`bake`] reads, checks, places windows, encodes them on a pool of threads of its own, packs and writes. Nothing but
+//! the input, the flags and the seed decides the bytes.
+
+mod config;
+mod load;
+mod organelle;
+mod report;
+mod segments;
+mod tracks;
+mod write;
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+pub use config::{Config, Isoforms};
+pub use organelle::Organelle;
+pub use segments::{Segment, SegmentCounts};
+pub use write::{COMPLEX, EASY, TYPICAL};
+
+use crate::annotation::biotype;
+use crate::error::{Error, Result};
+use crate::fasta::Genome;
+use crate::language::{Vocabulary, biotype_token, builtin_tokens};
+use crate::tokenizer::{self, Tokenizer};
+use crate::windows::{self, Placed, Plan, Sequence};
+use load::Loaded;
+use report::Report;
+use segments::{Maker, SequenceGenes};
+use tracks::Tracks;
+use write::Writer;
+
+/// Windows that are encoded together: what is in memory at a time.
+const CHUNK: usize = 2048;
+
+/// Called now and then with the bases done and all bases; an error stops the bake.
+pub type Progress<'a> = dyn Fn(u64, u64) -> Result<()> + Sync + 'a;
+
+/// A species read and its windows placed.
+struct Placement {
+    species: Loaded,
+    genes: Vec<SequenceGenes>,
+    sequences: Vec<Sequence>,
+    plan: Plan,
+}
+
+fn pool(config: &Config) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new().num_threads(config.n_workers).build().map_err(|error| {
+        Error::input(format!("cannot start {} threads: {error}; give a smaller n_workers", config.n_workers))
+    })
+}
+
+fn place(config: &Config) -> Result<Placement> {
+    let species = Loaded::read(config)?;
+    let count = species.genome.sequences.len();
+    let (genes, sequences): (Vec<SequenceGenes>, Vec<Sequence>) = (0..count)
+        .into_par_iter()
+        .map(|number| {
+            let prepared = species.prepare(number);
+            let outline = species.outline(number, &prepared);
+            let sequence = &species.genome.sequences[number];
+            (SequenceGenes::new(prepared, sequence.bases.len() as u64, sequence.circular), outline)
+        })
+        .unzip();
+    let options = windows::Options {
+        sizes: config.sizes()?,
+        seed: config.seed,
+        max_n_ratio: config.max_n_ratio,
+        intergenic_fraction: config.intergenic_fraction,
+        validation_fraction: config.validation_fraction,
+        gene_limit: config.gene_limit,
+        reverse_complement: config.reverse_complement,
+    };
+    let plan = windows::plan(&sequences, &options);
+    Ok(Placement { species, genes, sequences, plan })
+}
+
+/// What a species needs before it can be baked: `missing_builtin` and `missing_biotypes` (tokens that the tokenizer lacks) and
+/// `seqids` (all sequences).
+pub fn scan(config: &Config) -> Result<Value> {
+    let tokenizer = Tokenizer::load(&config.tokenizer)?;
+    let annotations = pool(config)?.install(|| load::read_annotation(config))?;
+    let builtin: Vec<String> = builtin_tokens().into_iter().filter(|token| tokenizer.id(token).is_none()).collect();
+    let mut biotypes: BTreeSet<String> = BTreeSet::new();
+    for gene in annotations.iter().flat_map(|annotation| &annotation.genes) {
+        for transcript in &gene.transcripts {
+            let said = matches!(biotype::kind(&transcript.biotype), biotype::Kind::Coding | biotype::Kind::Noncoding);
+            if said && !gene.flags.pseudogene && !gene.flags.mobile_element {
+                let token = biotype_token(&transcript.biotype);
+                if tokenizer.id(&token).is_none() && !builtin.contains(&token) {
+                    biotypes.insert(token);
+                }
+            }
+        }
+    }
+    let mut seqids: BTreeSet<String> = annotations.into_iter().flat_map(|annotation| annotation.seqids).collect();
+    let named = [&config.validation_seqids, &config.test_seqids, &config.exclude_seqids];
+    let unknown = |id: &String| !seqids.contains(id);
+    // A sequence without a gene is in the genome alone, which is read only for that.
+    if named.into_iter().flatten().chain(config.codes.keys()).any(unknown) {
+        for path in &config.genome {
+            seqids.extend(Genome::read(path)?.sequences.into_iter().map(|sequence| sequence.id));
+        }
+    }
+    Ok(json!({ "missing_builtin": builtin, "missing_biotypes": biotypes, "seqids": seqids }))
+}
+
+/// What a bake would make, without windows being encoded.
+pub fn plan_only(config: &Config) -> Result<Value> {
+    pool(config)?.install(|| {
+        let placement = place(config)?;
+        let mut report =
+            Report::new(config, &placement.species, &placement.sequences, &placement.genes, &placement.plan);
+        report.estimate();
+        Ok(report.into_value())
+    })
+}
+
+/// Bakes a species into the two files that `config` names, and returns the report.
+pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
+    let (Some(training), Some(validation)) = (&config.training, &config.validation) else {
+        return Err(Error::input("bake configuration: 'training' and 'validation' name the files to write"));
+    };
+    let tokenizer = Tokenizer::load(&config.tokenizer)?;
+    let vocabulary = Vocabulary::from_tokens(tokenizer.tokens().to_vec())?;
+    pool(config)?.install(|| {
+        let Placement { species, genes, sequences, plan } = place(config)?;
+        progress(0, 1)?;
+        let tracks = Tracks::read(config, &species)?;
+        let maker = Maker {
+            config,
+            species: &species,
+            genes: &genes,
+            tokenizer: &tokenizer,
+            vocabulary: &vocabulary,
+            tracks: tracks.as_ref(),
+        };
+        let mut report = Report::new(config, &species, &sequences, &genes, &plan);
+        let total: u64 = plan.training.iter().chain(&plan.validation).map(|window| window.length).sum();
+        let mut done = 0;
+        for (path, windows, is_training) in [(training, &plan.training, true), (validation, &plan.validation, false)] {
+            let mut writer = Writer::create(path, config, &species, &tokenizer)?;
+            let mut counts = SegmentCounts::default();
+            for chunk in windows.chunks(CHUNK) {
+                let (segments, added) = encode(&maker, chunk)?;
+                writer.add(&segments, |window| plan.stratum(window))?;
+                counts += added;
+                done += chunk.iter().map(|window| window.length).sum::<u64>();
+                progress(done, total)?;
+            }
+            let packs = writer.finish(&report.metadata(config, Value::Null))?;
+            report.add(is_training, counts, packs);
+        }
+        Ok(report.into_value())
+    })
+}
+
+/// The segments of windows, in their order.
+fn encode(maker: &Maker<'_>, windows: &[Placed]) -> Result<(Vec<Segment>, SegmentCounts)> {
+    let made: Vec<(Option<Segment>, SegmentCounts)> = windows
+        .par_iter()
+        .map_init(tokenizer::Scratch::default, |scratch, &window| maker.segment(window, scratch))
+        .collect::<Result<_>>()?;
+    let counts = made.iter().map(|(_, counts)| *counts).sum();
+    Ok((made.into_iter().filter_map(|(segment, _)| segment).collect(), counts))
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::regions::{Candidate, Region, draw_regions};
+use super::regions::{Candidate, Region, Stratum, draw_regions};
 use super::tile::{Stretch, stretches, tile_sequence};
 use super::{Sizes, SpanIndex, draw};
 use crate::gene::{Interval, Strand};
@@ -105,11 +105,24 @@ pub struct Plan {
     pub bases_in_neither: u64,
 }
 
+impl Plan {
+    /// The stratum of the validation region that a window lies in; `None` elsewhere.
+    pub fn stratum(&self, window: Placed) -> Option<Stratum> {
+        let region = self
+            .regions
+            .iter()
+            .find(|region| region.sequence == window.sequence && region.span.contains(window.span()));
+        region.map(|region| region.stratum)
+    }
+}
+
 /// Places the windows of a species.
 pub fn plan(sequences: &[Sequence], options: &Options) -> Plan {
-    let mut plan = Plan::default();
-    plan.regions = validation_regions(sequences, options);
-    plan.bases_in_neither = sequences.iter().filter(|s| s.role == Role::Neither).map(|s| s.length).sum();
+    let mut plan = Plan {
+        regions: validation_regions(sequences, options),
+        bases_in_neither: sequences.iter().filter(|s| s.role == Role::Neither).map(|s| s.length).sum(),
+        ..Plan::default()
+    };
 
     let mut training = Half::default();
     let mut validation = Half::default();

@@ -1,0 +1,556 @@
+"""Bakes species into packed training data: finds them, hands each to the Rust core, and joins what comes back.
+
+Species are independent pieces of work behind :class:`concurrent.futures.Executor`: in this process, in local processes,
+or on a Dask cluster. Each leaves two part files; the parts are joined in the order of the species' names, so that
+nothing but the input, the flags and the seed decides the bytes. This module imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import genet5
+from genet5 import _core
+from genet5.data.species import Species, discover, with_sequences
+from genet5.data.taxa import Limits, read_limits
+from genet5.errors import InputError, UnavailableError
+
+TRAINING, VALIDATION, REPORT, NEW_TOKENS = "training.packed", "validation.packed", "bake.json", "new_tokens.txt"
+PARTS = ".parts"  # in the output folder, until all species are baked
+
+
+@dataclass(frozen=True)
+class BakeOptions:
+    """The flags of ``genet5 bake``; sizes in bp or tokens, shares between 0 and 1."""
+
+    n_workers: int = os.cpu_count() or 1
+    species_parallel: int = 1
+    scheduler: str | None = None
+    resume: bool = False
+    dry_run: bool = False
+    lenient: bool = False
+    seed: int = 0
+    limits: Path | None = None
+    taxa: tuple[str, ...] = ()
+    species: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    codes: Mapping[str, int] = field(default_factory=dict)
+    organelles: bool = False
+    window_size: int | None = None
+    margin: int = 50
+    overlap: int | None = None
+    max_n_ratio: float = 0.1
+    intergenic_fraction: float = 0.15
+    gene_limit: int | None = None
+    reverse_complement: bool = False
+    isoforms: str = "canonical"
+    hints: bool = False
+    hint_ratio: float = 0.5
+    soft_masking: bool = False
+    validation_fraction: float = 0.05
+    validation_seqids: tuple[str, ...] = ()
+    test_seqids: tuple[str, ...] = ()
+    target: int = 4550
+    hard_limit: int = 5005
+    max_target_len: int = 8000
+    extend_tokenizer: bool = False
+
+
+# What changes how the work is done, but nothing in the files.
+HOW = ("n_workers", "species_parallel", "scheduler", "resume", "dry_run", "extend_tokenizer", "limits")
+
+
+def bake(
+    raw_dir: str | Path,
+    output_dir: str | Path,
+    tokenizer: str | Path,
+    options: BakeOptions | None = None,
+    log: TextIO | None = None,
+) -> dict[str, Any]:
+    """Bake all species below `raw_dir` and return the report that ``OUTPUT/bake.json`` holds.
+
+    Bad input raises :class:`InputError`, :class:`FormatError` or :class:`OSError` before anything is written to the
+    final names; with ``options.dry_run`` nothing is written at all.
+    """
+    options = options or BakeOptions()
+    output = Path(output_dir)
+    say = _Log(log or sys.stderr)
+    tokenizer_file = _tokenizer_file(Path(tokenizer))
+    limits = read_limits(options.limits)
+    found = discover(raw_dir, limits.taxa, names=options.species, only_taxa=options.taxa, exclude=options.exclude)
+    for name in limits.species:
+        if name not in {one.name for one in found} and not (options.species or options.taxa or options.exclude):
+            raise InputError(f"{options.limits}: [species.{name}] names no species of {raw_dir}")
+    species = with_sequences(found, validation=options.validation_seqids, test=options.test_seqids, codes=options.codes)
+    for one in species:
+        for warning in one.warnings:
+            say(f"warning: {warning}")
+    configs = [_config(one, options, limits, tokenizer_file) for one in species]
+    for config in configs:
+        _core.bake_check(json.dumps(config))
+    if not options.dry_run:
+        _prepare_output(output)
+
+    with _executor(options, len(species)) as executor:
+        scans = list(executor.map(_scan, map(json.dumps, configs)))
+        _check_seqids(species, scans, options)
+        _check_tokens(scans, tokenizer_file, output, options, say)
+        if options.dry_run:
+            return _dry_run(executor, species, configs, say)
+        reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say)
+    return _join(species, reports, tokenizer_file, output, options, say)
+
+
+class _Log:
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __call__(self, text: str) -> None:
+        self.clear()
+        print(text, file=self.stream, flush=True)
+
+    def progress(self, text: str) -> None:
+        if self.stream.isatty():
+            print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)
+
+    def clear(self) -> None:
+        if self.stream.isatty():
+            print("\r\x1b[K", end="", file=self.stream)
+
+
+# --- work that runs in other processes, or on other machines ---
+
+
+def _scan(config: str) -> dict[str, Any]:
+    return json.loads(_core.bake_scan(config))
+
+
+def _plan(config: str) -> dict[str, Any]:
+    return json.loads(_core.bake_plan(config))
+
+
+def _bake_species(config: str, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    start = time.perf_counter()
+    report = json.loads(_core.bake_species(config, progress))
+    return {"report": report, "seconds": time.perf_counter() - start}
+
+
+class _Inline(Executor):
+    """Runs work at once in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
+        return map(fn, *iterables)
+
+
+@contextlib.contextmanager
+def _executor(options: BakeOptions, pieces: int) -> Iterator[Executor]:
+    if options.scheduler:
+        with _dask(options.scheduler) as executor:
+            yield executor
+    elif options.species_parallel == 1 or pieces == 1:
+        yield _Inline()
+    else:
+        import multiprocessing
+
+        # Fresh processes: a fork would copy whatever the caller has open.
+        context = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(min(options.species_parallel, pieces), mp_context=context)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UnavailableError("--scheduler needs Dask: pip install 'genet5[dask]'") from error
+    try:
+        client = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        yield client.get_executor(pure=False)
+
+
+# --- before the first window is cut ---
+
+
+def _tokenizer_file(path: Path) -> Path:
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{file}: there is no tokenizer; --tokenizer names a tokenizer.json or the folder of a model")
+    return file.resolve()
+
+
+def _prepare_output(output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    # Whether we may write there is better known now than after hours.
+    with tempfile.TemporaryFile(dir=output):
+        pass
+
+
+def _config(species: Species, options: BakeOptions, limits: Limits, tokenizer: Path) -> dict[str, Any]:
+    taxon = limits.of(species.name, species.taxon)
+    override = limits.species.get(species.name, {})
+    return {
+        "species": species.name,
+        "taxon": species.taxon,
+        "genome": [str(path.resolve()) for path in species.genome],
+        "annotation": [str(path.resolve()) for path in species.annotation],
+        "hints": str(species.hints.resolve()) if options.hints and species.hints else None,
+        "tokenizer": str(tokenizer),
+        "genetic_code": species.genetic_code or override.get("genetic_code"),
+        "default_code": species.known_genetic_code or taxon.genetic_code,
+        "mitochondrial_code": override.get("mitochondrial_code")
+        or species.mitochondrial_code
+        or taxon.mitochondrial_code,
+        "plastid_code": taxon.plastid_code,
+        "codes": dict(species.codes),
+        "utr": species.utr,
+        "noncoding": species.noncoding,
+        "isoforms": options.isoforms,
+        "lenient": options.lenient,
+        "validation_seqids": list(species.validation_seqids),
+        "test_seqids": list(species.test_seqids),
+        "exclude_seqids": list(species.exclude_seqids),
+        "organelles": options.organelles,
+        "window_size": options.window_size or taxon.window_size,
+        "margin": options.margin,
+        "overlap": options.overlap,
+        "seed": options.seed,
+        "max_n_ratio": options.max_n_ratio,
+        "intergenic_fraction": options.intergenic_fraction,
+        "validation_fraction": options.validation_fraction,
+        "gene_limit": options.gene_limit or taxon.gene_limit,
+        "reverse_complement": options.reverse_complement,
+        "tracks": options.hints or options.soft_masking,
+        "hint_ratio": options.hint_ratio,
+        "soft_masking": options.soft_masking,
+        "target": options.target,
+        "hard_limit": options.hard_limit,
+        "max_target_len": options.max_target_len,
+        "n_workers": options.n_workers,
+        "training": None,
+        "validation": None,
+        "flags": _flags(options),
+    }
+
+
+def _flags(options: BakeOptions) -> dict[str, Any]:
+    """The flags that decide what is in the files."""
+    flags = {key: value for key, value in asdict(options).items() if key not in HOW}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flags.items()}
+
+
+def _check_seqids(species: Sequence[Species], scans: Sequence[Mapping[str, Any]], options: BakeOptions) -> None:
+    """Every sequence named by a flag is in a species, and every one named by species.toml in its own."""
+    ids = [set(scan["seqids"]) for scan in scans]
+    everywhere = set().union(*ids)
+    for flag in ("test_seqids", "validation_seqids", "codes"):
+        for seqid in getattr(options, flag):
+            if seqid not in everywhere:
+                name = "code_for" if flag == "codes" else flag
+                raise InputError(f"--{name}: no species has a sequence '{seqid}'; {_some(everywhere)}")
+    for one, own in zip(species, ids, strict=True):
+        for key in ("test_seqids", "validation_seqids", "exclude_seqids", "codes"):
+            shared = getattr(options, key, ())
+            for seqid in getattr(one, key):
+                if seqid not in own and seqid not in shared:
+                    raise InputError(f"{one.folder / 'species.toml'}: {key} names '{seqid}'; {_some(own)}")
+
+
+def _some(ids: set[str]) -> str:
+    shown = sorted(ids)[:8]
+    return f"there are {', '.join(shown)}" + (f" and {len(ids) - len(shown)} more" if len(ids) > len(shown) else "")
+
+
+def _check_tokens(
+    scans: Sequence[Mapping[str, Any]], tokenizer: Path, output: Path, options: BakeOptions, say: _Log
+) -> None:
+    """Stop, or grow the tokenizer, where it lacks tokens that sentences need."""
+    # The core gives built-in tokens first, in the order of their list; new biotypes follow in alphabetical order.
+    builtin = list(dict.fromkeys(token for scan in scans for token in scan["missing_builtin"]))
+    biotypes = sorted({token for scan in scans for token in scan["missing_biotypes"]})
+    missing = builtin + biotypes
+    if not missing:
+        return
+    folder = tokenizer.parent
+    has_weights = (folder / "config.json").is_file() and any(
+        next(folder.glob(pattern), None) for pattern in ("*.safetensors", "pytorch_model*.bin")
+    )
+    if options.extend_tokenizer and not options.dry_run:
+        _core.append_tokens(tokenizer, missing)
+        say(f"appended {len(missing)} tokens to {tokenizer}")
+        if has_weights:
+            command = [sys.executable, "-m", "genet5.cli.main", "resize", str(folder), str(folder)]
+            done = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+            if done.returncode != 0:
+                raise InputError(
+                    f"the tokenizer {tokenizer} has grown, but resizing the model beside it failed; "
+                    f"run bin/resize_model.py {folder} {folder}"
+                )
+        return
+    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    if options.dry_run:
+        say(f"warning: {tokenizer} lacks {len(missing)} tokens that sentences need: {shown}")
+        return
+    file = output / NEW_TOKENS
+    _write_whole(file, "".join(f"{token}\n" for token in missing))
+    resize = f"\n    python bin/resize_model.py {folder} {folder}"
+    raise InputError(
+        f"{tokenizer} lacks {len(missing)} tokens that sentences need ({shown}); they are in {file}. Append them and "
+        f"grow the model, then bake again (or bake with --extend_tokenizer):\n"
+        f"    python bin/append_tk.py {file} {tokenizer}{resize}"
+    )
+
+
+# --- baking ---
+
+
+def _fingerprint(config: Mapping[str, Any], tokenizer_hash: str) -> str:
+    """What a part depends on: flags, the tokenizer, and the input files as they are now."""
+    files = []
+    for path in dict.fromkeys((*config["genome"], *config["annotation"], config["hints"])):
+        if path is not None:
+            status = Path(path).stat()
+            files.append((path, status.st_size, status.st_mtime_ns))
+    what = {key: value for key, value in config.items() if key not in ("n_workers", "training", "validation")}
+    text = json.dumps([genet5.__version__, what, files, tokenizer_hash], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _bake_all(
+    executor: Executor,
+    species: Sequence[Species],
+    configs: Sequence[dict[str, Any]],
+    tokenizer: Path,
+    output: Path,
+    options: BakeOptions,
+    say: _Log,
+) -> list[dict[str, Any]]:
+    """Bake each species into its parts, and return the reports in the order of the species."""
+    parts = (output / PARTS).resolve()
+    if not options.resume:
+        shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir(exist_ok=True)
+    tokenizer_hash = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+    sizes = [sum(path.stat().st_size for path in one.files) for one in species]
+    reports: list[dict[str, Any] | None] = [None] * len(species)
+    waiting: dict[Future[dict[str, Any]], int] = {}
+    start = time.perf_counter()
+    done_size = 0
+    fingerprints = [_fingerprint(config, tokenizer_hash) for config in configs]
+    to_bake = []
+    for i, one in enumerate(species):
+        report_file = parts / f"{one.name}.json"
+        configs[i]["training"] = str(parts / f"{one.name}.{TRAINING}")
+        configs[i]["validation"] = str(parts / f"{one.name}.{VALIDATION}")
+        kept = _finished(report_file, configs[i], fingerprints[i])
+        if kept is None:
+            to_bake.append(i)
+        else:
+            reports[i] = kept
+            say(f"{one.name}: kept from the earlier run")
+    all_size = sum(sizes[i] for i in to_bake)
+    inline = isinstance(executor, _Inline)
+
+    def finish(i: int, result: Mapping[str, Any]) -> None:
+        nonlocal done_size
+        report = result["report"]
+        reports[i] = report
+        _write_whole(parts / f"{species[i].name}.json", json.dumps({"fingerprint": fingerprints[i], "report": report}))
+        done_size += sizes[i]
+        done = sum(reports[j] is not None for j in to_bake)
+        left = (time.perf_counter() - start) * (all_size - done_size) / max(done_size, 1)
+        say(_line(species[i], report, result["seconds"], options.n_workers))
+        if done < len(to_bake):
+            say(f"  {done} of {len(to_bake)} species, about {_time(left)} left")
+
+    for i in to_bake:
+        if inline:
+            name, began = species[i].name, time.perf_counter()
+
+            def progress(bases: int, total: int, name: str = name, began: float = began) -> None:
+                rate = bases / max(time.perf_counter() - began, 1e-9)
+                left = (total - bases) / max(rate, 1.0)
+                say.progress(
+                    f"{name}: {bases / 1e6:.1f} of {total / 1e6:.1f} Mb, {rate / 1e6:.1f} Mb/s, {_time(left)} left"
+                )
+
+            finish(i, _bake_species(json.dumps(configs[i]), progress))
+        else:
+            waiting[executor.submit(_bake_species, json.dumps(configs[i]))] = i
+    try:
+        for future in as_completed(waiting):
+            finish(waiting[future], future.result())
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+    return [report for report in reports if report is not None]
+
+
+def _finished(report_file: Path, config: Mapping[str, Any], fingerprint: str) -> dict[str, Any] | None:
+    """The report of a species that an earlier run has baked from the same input with the same flags."""
+    try:
+        kept = json.loads(report_file.read_text())
+    except (OSError, ValueError):
+        return None
+    whole = all(Path(config[key]).is_file() for key in ("training", "validation"))
+    return kept["report"] if whole and kept.get("fingerprint") == fingerprint else None
+
+
+def _line(species: Species, report: Mapping[str, Any], seconds: float, workers: int) -> str:
+    bases = report["bases"]
+    rate = bases / 1e6 / max(seconds, 1e-9)
+    training, validation = report["training"], report["validation"]
+    lines = [
+        f"{species.name} ({species.taxon}): {bases / 1e6:.1f} Mb, {report['genes']} genes, "
+        f"{training['segments']} training and {validation['segments']} validation windows; {seconds:.1f} s, "
+        f"{rate:.1f} Mb/s, {rate / workers:.1f} Mb/s a core"
+    ]
+    left_out = report["genes_left_out"]
+    if left_out:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items(), key=lambda row: -row[1]))
+        lines.append(f"  genes left out: {reasons}")
+    lines += [f"  warning: {warning}" for warning in report["warnings"]]
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# --- afterwards ---
+
+
+def _join(
+    species: Sequence[Species],
+    reports: Sequence[dict[str, Any]],
+    tokenizer: Path,
+    output: Path,
+    options: BakeOptions,
+    say: _Log,
+) -> dict[str, Any]:
+    parts = (output / PARTS).resolve()
+    if not any(report["training"]["segments"] for report in reports):
+        raise InputError(
+            "no training window is left in any species; bake.json of a --dry_run tells what was left out and why"
+        )
+    # Both files are whole before either gets its name.
+    unfinished = {name: parts / name for name in (TRAINING, VALIDATION)}
+    for name, path in unfinished.items():
+        _core.merge_packed([parts / f"{one.name}.{name}" for one in species], path)
+    report = _report(species, reports, tokenizer, options, unfinished)
+    for name, path in unfinished.items():
+        path.replace(output / name)
+    _write_whole(output / REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
+    shutil.rmtree(parts, ignore_errors=True)
+    (output / NEW_TOKENS).unlink(missing_ok=True)
+    for name in unfinished:
+        size = (output / name).stat().st_size
+        half = report["totals"][name.removesuffix(".packed")]
+        say(
+            f"{output / name}: {half['packs']} packs of {half['segments']} windows, {half['tokens']:,} DNA tokens and "
+            f"{half['label_tokens']:,} label tokens, {size / 1e6:.1f} MB"
+        )
+    say(f"{output / REPORT}: what was kept and left out, and why")
+    return report
+
+
+def _report(
+    species: Sequence[Species],
+    reports: Sequence[dict[str, Any]],
+    tokenizer: Path,
+    options: BakeOptions,
+    files: Mapping[str, Path],
+) -> dict[str, Any]:
+    totals = {
+        half: {
+            key: sum(report[half][key] for report in reports)
+            for key in reports[0][half]
+            if isinstance(reports[0][half][key], int)
+        }
+        for half in ("training", "validation")
+    }
+    return {
+        "genet5": genet5.__version__,
+        "flags": _flags(options),
+        "tokenizer": {"sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest()},
+        "species": {one.name: report for one, report in zip(species, reports, strict=True)},
+        "test_seqids": {
+            one.name: report["test_seqids"]
+            for one, report in zip(species, reports, strict=True)
+            if report["test_seqids"]
+        },
+        "totals": totals,
+        "files": {name: {"bytes": path.stat().st_size} for name, path in files.items()},
+    }
+
+
+def _dry_run(
+    executor: Executor, species: Sequence[Species], configs: Sequence[dict[str, Any]], say: _Log
+) -> dict[str, Any]:
+    reports = list(executor.map(_plan, map(json.dumps, configs)))
+    for one, report in zip(species, reports, strict=True):
+        windows = {half: report[half]["windows"] for half in ("training", "validation")}
+        say(
+            f"{one.name} ({one.taxon}): {report['bases'] / 1e6:.1f} Mb, {report['genes']} genes, "
+            f"{windows['training']} training and {windows['validation']} validation windows of "
+            f"{report['window_size']} bp, about {report['estimated_bytes'] / 1e6:.1f} MB"
+        )
+        for warning in report["warnings"]:
+            say(f"  warning: {warning}")
+    total = sum(report["estimated_bytes"] for report in reports)
+    say(f"{len(species)} species, about {total / 1e6:.1f} MB; nothing was written")
+    return {"species": {one.name: report for one, report in zip(species, reports, strict=True)}}
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the whole new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
