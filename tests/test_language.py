@@ -19,8 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import genet5.language
+from genet5 import _core
 from genet5.errors import FormatError, InputError
-from genet5.language import Vocabulary, base_labels, builtin_tokens, decode, encode, gene, reasons, transcript, validate
+from genet5.language import (
+    Vocabulary,
+    base_labels,
+    builtin_tokens,
+    decode,
+    encode,
+    gene,
+    reasons,
+    tell,
+    transcript,
+    validate,
+)
 
 CODES = np.full(256, 4, dtype=np.uint8)
 for code, letter in enumerate(b"ACGT"):
@@ -175,6 +187,12 @@ def test_isoforms():
     # A gene is not its non-coding isoforms where the coding ones are at fault.
     assert said([gene("+", [wrong, noncoding])])[1].ignored == [(0, 20, "no_start_codon")]
     assert said([gene("+", [noncoding])], noncoding=False)[1].ignored == []
+
+
+def test_a_fault_of_one_isoform_is_not_the_genes():
+    shifted = transcript([part(5, 17)], [part(5, 9), part(11, 17)], flags=genet5.language.flags(slippage=True))
+    one = gene("+", [shifted, transcript([part(5, 17)], [part(5, 17)])], flags=genet5.language.flags(slippage=True))
+    assert said([one])[0] == "+ protein_coding start 0 5 stop 0 17"
 
 
 def test_circular_sequences():
@@ -515,3 +533,42 @@ def no_stop_in_frame(classes: np.ndarray, signals: np.ndarray, codes: np.ndarray
         stop = whole & known & np.isin(index, stops)
         labels = signals[2:, 0, 4] if strand == 0 else signals[:-2, 1, 4]
         assert not (stop & (labels == 0)).any()
+
+
+@pytest.mark.parametrize(
+    ("species", "codes", "genes", "transcripts"),
+    [
+        (
+            "saccharomyces_cerevisiae_sgd",
+            {"chrmt": 3},
+            {"said": 7022, "mobile_element": 91, "pseudogene": 18, "slippage": 3},
+            {},
+        ),
+        (
+            "saccharomyces_cerevisiae_ncbi",
+            None,
+            {"said": 6334, "pseudogene": 18, "slippage": 47},
+            {},
+        ),
+        (
+            "ecoli_k12_mg1655",
+            None,
+            {"said": 4490, "pseudogene": 145, "slippage": 1, "selenoprotein": 3},
+            {"slippage": 2},  # dnaX and copA have products without the frameshift, prfB has none
+        ),
+        (
+            "celegans_chrI_ensembl",
+            None,
+            {"said": 4008, "pseudogene": 188, "no_start_codon": 7, "slippage": 1},
+            {"no_start_codon": 2, "slippage": 2},
+        ),
+    ],
+)
+def test_every_gene_as_the_reader_gives_it(data, species, codes, genes, transcripts):
+    """Files as ``genet5.annotation`` reads them: what is said, and why the rest is not."""
+    folder = data / "genomes" / species
+    genome = _core.Genome.read(folder / "genome.fna.gz")
+    annotation = _core.Annotation.read(folder / "genes.gff3.gz").check_against(genome)
+    told, dropped = tell(annotation, genome, codes=codes)
+    assert dict(collections.Counter(what for _, what in told)) == genes
+    assert dict(collections.Counter(what for _, what in dropped)) == transcripts

@@ -194,6 +194,15 @@ def decode_sentence(
     reverse: bool = False,
     sequence_length: int | None = None,
 ) -> str: ...
+def tell_genes(
+    annotation: Annotation,
+    genome: Genome,
+    *,
+    genetic_code: int | None = None,
+    codes: dict[str, int] | None = None,
+    utr: bool = True,
+    noncoding: bool = True,
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]: ...
 def validate_sentence(tokens: list[int], length: int, vocabulary: Vocabulary) -> tuple[int, str] | None: ...
 def base_labels(
     tokens: list[int],

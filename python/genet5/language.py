@@ -48,6 +48,7 @@ __all__ = [
     "encode",
     "gene",
     "reasons",
+    "tell",
     "transcript",
     "validate",
 ]
@@ -163,6 +164,32 @@ def encode(
         isoforms=isoforms,
     )
     return Sentence(tokens, masked_from, ignored)
+
+
+def tell(
+    annotation: _core.Annotation,
+    genome: _core.Genome,
+    *,
+    genetic_code: int | None = None,
+    codes: dict[str, int] | None = None,
+    utr: bool = True,
+    noncoding: bool = True,
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What becomes of each gene of an annotation.
+
+    Args:
+        annotation: genes, as ``genet5.annotation.read`` returns them.
+        genome: its sequences.
+        genetic_code: NCBI's number for all sequences; by default the annotation's own (``transl_table``), else 1.
+        codes: genetic codes of single sequences, by their id.
+        utr: the source annotates UTRs.
+        noncoding: the source annotates non-coding genes.
+
+    Returns:
+        ``(gene id, "said" | "unannotated" | reason)`` of every gene, in the annotation's order, and
+        ``(transcript id, reason)`` of transcripts left out of genes that are said.
+    """
+    return _core.tell_genes(annotation, genome, genetic_code=genetic_code, codes=codes, utr=utr, noncoding=noncoding)
 
 
 def decode(

@@ -304,7 +304,8 @@ pub fn sayable(gene: &Gene, transcript: &Transcript, sequence: &SequenceContext<
         return Err(Reason::ExonsOverlap);
     }
     let slips = transcript.cds.windows(2).any(|pair| pair[1].start < pair[0].end + 3);
-    if transcript.flags.slippage || gene.flags.slippage || slips {
+    // A gene's own flag says so of any of its transcripts.
+    if transcript.flags.slippage || slips {
         return Err(Reason::Slippage);
     }
     if exons.windows(2).any(|pair| pair[1].start <= pair[0].end) {

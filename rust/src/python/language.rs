@@ -1,16 +1,19 @@
 //! The annotation language and labels of bases as Python sees them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
+use super::annotation::{PyAnnotation, PyGenome};
+use crate::annotation::writer::Codes;
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
 use crate::gene::Gene;
 use crate::labels::{LabelTables, SIGNALS, StartCodons, base_labels};
 use crate::language::{
-    Policy, PreparedGene, Reason, Role, SequenceContext, Window, clip, decode, encode, place, validate,
+    Policy, PreparedGene, Reason, Role, SequenceContext, Telling, Window, clip, decode, encode, place, validate,
 };
 
 /// Token ids of the annotation language within one tokenizer.
@@ -184,6 +187,52 @@ fn decode_sentence(
     Ok(json)
 }
 
+/// Of every gene, its id and what becomes of it in sentences: `said`, `unannotated` or the name of a reason; and the
+/// transcripts of said genes that are not said, with the reason.
+#[pyfunction]
+#[pyo3(signature = (annotation, genome, *, genetic_code=None, codes=None, utr=true, noncoding=true))]
+#[allow(clippy::type_complexity)]
+fn tell_genes(
+    py: Python<'_>,
+    annotation: &PyAnnotation,
+    genome: &PyGenome,
+    genetic_code: Option<u32>,
+    codes: Option<HashMap<String, u32>>,
+    utr: bool,
+    noncoding: bool,
+) -> PyResult<(Vec<(String, &'static str)>, Vec<(String, &'static str)>)> {
+    let codes = Codes { default: genetic_code, by_seqid: codes.unwrap_or_default().into_iter().collect() };
+    let (annotation, genome) = (&annotation.inner, &genome.inner);
+    Ok(py.detach(|| -> Result<_> {
+        let indices = genome.indices();
+        let (mut told, mut dropped) = (Vec::with_capacity(annotation.genes.len()), Vec::new());
+        for gene in &annotation.genes {
+            let seqid = &annotation.seqids[gene.seqid as usize];
+            let Some(&index) = indices.get(seqid.as_str()) else {
+                return Err(Error::input(format!(
+                    "the genome has no sequence {seqid:?}, on which gene {:?} lies",
+                    gene.id
+                )));
+            };
+            let sequence = &genome.sequences[index];
+            let circular = sequence.circular || annotation.circular[gene.seqid as usize];
+            let code = codes.of(annotation, gene.seqid)?;
+            let context = SequenceContext { bases: &sequence.bases, circular, code };
+            let prepared = PreparedGene::new(gene, &context, Policy { utr, noncoding });
+            let what = match &prepared.telling {
+                Telling::Said(_) => "said",
+                Telling::Unannotated => "unannotated",
+                Telling::Ignored(reason) => reason.name(),
+            };
+            told.push((gene.id.clone(), what));
+            let lost =
+                prepared.dropped.iter().map(|&(index, reason)| (gene.transcripts[index].id.clone(), reason.name()));
+            dropped.extend(lost);
+        }
+        Ok((told, dropped))
+    })?)
+}
+
 /// What is wrong with a sentence: index of the token and a message; `None` where nothing is.
 #[pyfunction]
 fn validate_sentence(tokens: Vec<u32>, length: u32, vocabulary: &Vocabulary) -> Option<(usize, String)> {
@@ -226,6 +275,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Vocabulary>()?;
     module.add_function(wrap_pyfunction!(builtin_tokens, module)?)?;
     module.add_function(wrap_pyfunction!(language_reasons, module)?)?;
+    module.add_function(wrap_pyfunction!(tell_genes, module)?)?;
     module.add_function(wrap_pyfunction!(encode_genes, module)?)?;
     module.add_function(wrap_pyfunction!(decode_sentence, module)?)?;
     module.add_function(wrap_pyfunction!(validate_sentence, module)?)?;

@@ -30,7 +30,7 @@ fn expected(scene: &Scene) -> Vec<Told> {
     for (gene, open) in &scene.genes {
         let coding_gene = gene.transcripts.iter().any(|transcript| !transcript.cds.is_empty());
         for (transcript, &open) in gene.transcripts.iter().zip(open) {
-            if transcript.cds.is_empty() && !scene.policy.noncoding || !coding_gene && !scene.policy.noncoding {
+            if (!coding_gene || transcript.cds.is_empty()) && !scene.policy.noncoding {
                 continue;
             }
             let truth = base_by_base(transcript, gene.strand, open, scene.length, scene.policy.utr).unwrap();
@@ -118,8 +118,11 @@ proptest! {
         // As if the window were a whole linear sequence: cut ends are open ends of the sequence. A transcript cut
         // within an intron, or of which the window holds no CDS, is no gene model of its own.
         let length = u64::from(scene.window.length);
-        let mut kept = Vec::new();
-        let mut models = Vec::new();
+        let (mut kept, mut models) = (Vec::new(), Vec::new());
+        let back = |part: &Interval| {
+            let start = (part.start + scene.length - scene.window.start) % scene.length;
+            Interval::new(start, start + part.len())
+        };
         for (gene, model) in genes.genes.iter().zip(&placed) {
             let sayable = |(said, placed): (&WindowTranscript, &crate::gene::Transcript)| {
                 let in_exon = |cut: Option<State>| cut.is_none_or(|state| !state.is_intron());
@@ -128,10 +131,6 @@ proptest! {
             };
             if gene.transcripts.iter().zip(&model.transcripts).all(sayable) {
                 let mut model = model.clone();
-                let back = |part: &Interval| {
-                    let start = (part.start + scene.length - scene.window.start) % scene.length;
-                    Interval::new(start, start + part.len())
-                };
                 model.span = back(&model.span);
                 for transcript in &mut model.transcripts {
                     transcript.exons = transcript.exons.iter().map(back).collect();
