@@ -1,1 +1,23 @@
-"""The GeneT5 model: configuration, encoder, base head, compressor, decoder and mixture of experts."""
+"""The model: configuration, encoder, base head, compressor, decoder, generation; at home in transformers."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
+
+from genet5.model.cache import GeneT5Cache
+from genet5.model.configuration import GeneT5Config
+from genet5.model.modeling import GeneT5ForConditionalGeneration, GeneT5PreTrainedModel
+from genet5.model.output import GeneT5Memory, GeneT5Output
+from genet5.model.segments import Segments
+
+AutoConfig.register("genet5", GeneT5Config)
+AutoModel.register(GeneT5Config, GeneT5ForConditionalGeneration)
+AutoModelForSeq2SeqLM.register(GeneT5Config, GeneT5ForConditionalGeneration)
+
+__all__ = [
+    "GeneT5Cache",
+    "GeneT5Config",
+    "GeneT5ForConditionalGeneration",
+    "GeneT5Memory",
+    "GeneT5Output",
+    "GeneT5PreTrainedModel",
+    "Segments",
+]
