@@ -100,9 +100,7 @@ def head_layout(bases: Tensor, base_offsets: Tensor, stride: int, gap: int) -> H
     # The codon of frame f that covers base u of strand + starts d = (u - f) mod 3 before it; on -, whose frames count
     # the other way, d = (f - n + u) mod 3. Where that lies before the segment, the next codon of that frame stands in.
     frame = torch.arange(3, device=device)
-    back = torch.stack(
-        ((forward[:, None] - frame) % 3, (frame - length[segment][:, None] + backward[:, None]) % 3)
-    )
+    back = torch.stack(((forward[:, None] - frame) % 3, (frame - length[segment][:, None] + backward[:, None]) % 3))
     back = torch.where(back > u[..., None], back - 3, back)
     sites = own[..., None] - back
 
@@ -192,7 +190,9 @@ class BaseHead(nn.Module):
         """The pack's layout; its shapes depend on the data, so it is made outside compiled code."""
         return head_layout(bases, base_offsets, self.stride, self.gap)
 
-    def forward(self, layout: HeadLayout, token_states: Tensor | None = None, token_of_base: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, layout: HeadLayout, token_states: Tensor | None = None, token_of_base: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Streams to codon states and the logits of every base.
 
         Args:

@@ -127,9 +127,7 @@ class DecoderLayer(nn.Module):
         self.self_attention = SelfAttention(config)
         self.cross_attention = CrossAttention(config)
         self.mlp: nn.Module = (
-            Experts(config)
-            if config.use_moe
-            else GatedMLP(width, config.decoder_ff_dim, config.decoder_dropout)
+            Experts(config) if config.use_moe else GatedMLP(width, config.decoder_ff_dim, config.decoder_dropout)
         )
         self.dropout = nn.Dropout(config.decoder_dropout)
 
@@ -176,9 +174,7 @@ class Decoder(nn.Module):
         self.register_buffer("slopes", alibi_slopes(config.decoder_heads), persistent=False)
         self.gradient_checkpointing = config.gradient_checkpointing
 
-    def forward(
-        self, input_ids: Tensor, memory: Tensor, layout: DecoderLayout
-    ) -> tuple[Tensor, list[RouterRecord]]:
+    def forward(self, input_ids: Tensor, memory: Tensor, layout: DecoderLayout) -> tuple[Tensor, list[RouterRecord]]:
         """input_ids int [L], memory [M, hidden] -> states [L, hidden] and each router's record."""
         x = self.dropout(self.embedding(input_ids))
         records = []

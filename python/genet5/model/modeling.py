@@ -93,9 +93,7 @@ class HeadToTokens(nn.Module):
         strand = torch.arange(2, device=starts.device)[:, None, None]
         index = (layout.sites + strand * places).permute(0, 2, 1).reshape(-1)
         bag = torch.arange(6, device=starts.device)[:, None] * bases + starts
-        mean = nn.functional.embedding_bag(
-            index, codon_states.reshape(2 * places, -1), bag.reshape(-1), mode="mean"
-        )
+        mean = nn.functional.embedding_bag(index, codon_states.reshape(2 * places, -1), bag.reshape(-1), mode="mean")
         mean = mean.view(6, starts.shape[0], self.channels).transpose(0, 1).reshape(starts.shape[0], -1)
         return self.projection(mean)
 

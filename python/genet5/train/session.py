@@ -125,7 +125,7 @@ def finetune(
 ) -> int:
     """Train the model in `model_path`, writing into `output`; returns 0 when done, 75 when saved after a signal."""
     from genet5.data import PackedDataset
-    from genet5.model import GeneT5ForGeneAnnotation
+    from genet5.model import GeneT5ForConditionalGeneration
 
     world = World.from_environment()
     console = Console(world.is_main)
@@ -139,7 +139,7 @@ def finetune(
             console.line(f"{output} holds no checkpoint yet: starting from {source}")
         state = checkpoint.load_state(output / "last") if going_on else None
         source = output / "last" if going_on else source
-        model = GeneT5ForGeneAnnotation.from_pretrained(source, dtype=torch.float32)
+        model = GeneT5ForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
         beside = companions(source)
         if options.mxfp8:
             mxfp8.probe(world.device)
