@@ -7,11 +7,11 @@ complement swaps the strands and changes nothing else, so without the encoder's 
     codons -> one step of `head_stride` codons -> residual blocks of dilated convolutions, strands and frames mixed
     -> codon states -> logits of each codon, spread over bases; signal logits at candidates
 
-Layout: a *row* is one step of `head_stride` codons in each of the six streams, 3 * head_stride bases of a strand. The
-segments of a pack lie end to end on one axis of rows, with gaps of rows that hold zeros. Gaps are as long as the widest
-dilation, every norm is over the channels of one row, and so segments of any lengths never see each other and a segment's
-output is the same in any pack (a norm over the steps of a window, as GroupNorm takes it, would also make evidence depend
-on how a sequence is cut).
+Layout: a *row* is one step of `head_stride` codons in each of the six streams, 3 * head_stride bases of a strand.
+The segments of a pack lie end to end on one axis of rows, with gaps of rows that hold zeros. Gaps are as long as the
+widest dilation, and every norm is over the channels of one row: segments of any lengths never see each other, and a
+segment's output is the same in any pack. A norm over the steps of a window, as GroupNorm takes it, would tie a base's
+evidence to where its sequence is cut.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor, mirror: Tensor) -> Tensor:
         """x [2, 3, rows, channels] -> the same shape."""
-        rows, channels = x.shape[2:]
+        rows = x.shape[2]
         h = F.gelu(self.norm(x), approximate="tanh") * valid
         d = self.dilation
         padded = F.pad(h, (0, 0, d, d))
