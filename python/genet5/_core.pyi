@@ -263,6 +263,25 @@ class PackedFile:
     def shuffle(self, path: str | PathLike[str], *, seed: int = 0) -> None: ...
     def split(self, paths: Sequence[str | PathLike[str]], weights: Sequence[float], *, seed: int = 0) -> list[int]: ...
 
+class PackedWriter:
+    def __init__(self, path: str | PathLike[str], tokenizer: Tokenizer) -> None: ...
+    def add(
+        self,
+        species: str,
+        seqid: str,
+        start: int,
+        dna: bytes,
+        sentence: NDArray[np.uint32],
+        *,
+        reverse: bool = False,
+        genetic_code: int = 1,
+        flags: int = 0,
+        loss_end: int | None = None,
+        ignore: Sequence[tuple[int, int]] = (),
+        tracks: NDArray[np.uint8] | None = None,
+    ) -> int: ...
+    def finish(self, target: int, hard_limit: int, max_labels: int, metadata: str) -> int: ...
+
 def merge_packed(
     paths: Sequence[str | PathLike[str]], path: str | PathLike[str], *, metadata: str | None = None
 ) -> int: ...

@@ -11,17 +11,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from genet5.data.bake import BakeOptions
     from genet5.data.dataset import Batch, PackedDataset, PackedSegment, whole_batch
+    from genet5.data.packing import PackedWindow, PackingPlan, pack_windows, write_packed
     from genet5.data.samplers import TokenBudgetSampler
 
-__all__ = ["BakeOptions", "Batch", "PackedDataset", "PackedSegment", "TokenBudgetSampler", "whole_batch"]
+__all__ = [
+    "BakeOptions",
+    "Batch",
+    "PackedDataset",
+    "PackedSegment",
+    "PackedWindow",
+    "PackingPlan",
+    "TokenBudgetSampler",
+    "pack_windows",
+    "whole_batch",
+    "write_packed",
+]
 
 _MODULES = {
     "BakeOptions": "bake",
     "Batch": "dataset",
     "PackedDataset": "dataset",
     "PackedSegment": "dataset",
+    "PackedWindow": "packing",
+    "PackingPlan": "packing",
     "TokenBudgetSampler": "samplers",
+    "pack_windows": "packing",
     "whole_batch": "dataset",
+    "write_packed": "packing",
 }
 
 

@@ -1,7 +1,7 @@
 //! Packed files as Python sees them.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -9,7 +9,8 @@ use pyo3::types::PyDict;
 
 use crate::error::{Error, Result};
 use crate::labels::SIGNALS;
-use crate::packed::{self, LabelContext, Reader, SampleRow, SegmentRow, Share, Want};
+use crate::packed::{self, LabelContext, Reader, SampleRow, Segment, SegmentRow, Share, Vocabulary, Want, Writer};
+use crate::packing::{Budget, Size, pack};
 use crate::tokenizer::hash_text;
 
 /// A packed file, open and mapped; see `genet5.data.PackedDataset`.
@@ -284,6 +285,92 @@ impl PackedFile {
     }
 }
 
+/// Writes a packed file window by window; see `genet5.data.write_packed`.
+#[pyclass(frozen, module = "genet5._core")]
+pub struct PackedWriter {
+    /// `None` once the file is finished.
+    writer: Mutex<Option<Writer>>,
+    tokenizer: Py<super::tokenizer::Tokenizer>,
+}
+
+impl PackedWriter {
+    fn with<T>(&self, work: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
+        let mut writer = self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        work(writer.as_mut().ok_or_else(|| Error::input("the packed file is finished already"))?)
+    }
+}
+
+#[pymethods]
+impl PackedWriter {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, tokenizer: Py<super::tokenizer::Tokenizer>) -> PyResult<Self> {
+        let vocabulary = Vocabulary::of(&tokenizer.get().inner);
+        let writer = py.detach(|| Writer::create(path, vocabulary))?;
+        Ok(PackedWriter { writer: Mutex::new(Some(writer)), tokenizer })
+    }
+
+    /// Adds a window and returns its number; `dna` is as the sentence reads it (already reverse-complemented).
+    #[pyo3(signature = (species, seqid, start, dna, sentence, *, reverse=false, genetic_code=1, flags=0, loss_end=None, ignore=Vec::new(), tracks=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn add(
+        &self,
+        py: Python<'_>,
+        species: &str,
+        seqid: &str,
+        start: u64,
+        dna: &[u8],
+        sentence: PyReadonlyArray1<'_, u32>,
+        reverse: bool,
+        genetic_code: u8,
+        flags: u16,
+        loss_end: Option<u32>,
+        ignore: Vec<(u32, u32)>,
+        tracks: Option<PyReadonlyArray1<'_, u8>>,
+    ) -> PyResult<u32> {
+        let sentence = sentence.to_vec().map_err(|_| Error::input("the sentence must be contiguous"))?;
+        let tracks =
+            tracks.map(|tracks| tracks.to_vec().map_err(|_| Error::input("tracks must be contiguous"))).transpose()?;
+        let length = u32::try_from(dna.len()).map_err(|_| Error::input("a window of more than 4 Gbp"))?;
+        let tokenizer = &self.tokenizer.get().inner;
+        Ok(py.detach(|| {
+            self.with(|writer| {
+                writer.add(&Segment {
+                    species,
+                    seqid,
+                    start,
+                    length,
+                    reverse,
+                    genetic_code,
+                    flags,
+                    tokens: &tokenizer.encode(dna),
+                    labels: &sentence,
+                    loss_end,
+                    ignores: &ignore,
+                    tracks: tracks.as_deref(),
+                })
+            })
+        })?)
+    }
+
+    /// Packs all windows added and makes the file appear; returns the number of samples.
+    fn finish(&self, py: Python<'_>, target: u32, hard_limit: u32, max_labels: u32, metadata: &str) -> PyResult<usize> {
+        let budget = Budget { target, hard_limit, labels: max_labels };
+        budget.check()?;
+        let metadata: serde_json::Value =
+            serde_json::from_str(metadata).map_err(|e| Error::input(format!("the metadata is not JSON: {e}")))?;
+        Ok(py.detach(|| -> Result<usize> {
+            let packs = self.with(|writer| {
+                let packs = pack(writer.sizes(), &budget).packs;
+                packs.iter().try_for_each(|pack| writer.write_pack(pack))?;
+                Ok(packs.len())
+            })?;
+            let writer = self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            writer.map_or(Ok(()), |writer| writer.finish(&metadata))?;
+            Ok(packs)
+        })?)
+    }
+}
+
 /// Joins packed files in the order given into one; returns its number of samples.
 #[pyfunction]
 #[pyo3(signature = (paths, path, *, metadata=None))]
@@ -309,7 +396,6 @@ fn plan_packs<'py>(
     hard_limit: u32,
     max_labels: u32,
 ) -> PyResult<(Bound<'py, PyArray1<i64>>, usize, usize, &'static str)> {
-    use crate::packing::{Budget, Size, pack};
     if tokens.len() != labels.len() {
         return Err(Error::input("as many token lengths as label lengths").into());
     }
@@ -329,6 +415,7 @@ fn plan_packs<'py>(
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PackedFile>()?;
+    module.add_class::<PackedWriter>()?;
     module.add_function(wrap_pyfunction!(merge_packed, module)?)?;
     module.add_function(wrap_pyfunction!(plan_packs, module)?)?;
     Ok(())
