@@ -19,15 +19,30 @@ Many sequences at once, on several threads:
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
 from importlib.resources import as_file, files
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genet5._core import Tokenizer, append_tokens, builtin_tokens
+from genet5._core import Annotation, Tokenizer, append_tokens, builtin_tokens
+from genet5.errors import FormatError
 
-__all__ = ["Tokenizer", "append_tokens", "builtin_tokens", "default_tokenizer", "load_tokenizer", "token_starts"]
+__all__ = [
+    "Tokenizer",
+    "append_tokens",
+    "builtin_tokens",
+    "default_tokenizer",
+    "load_tokenizer",
+    "new_biotype_tokens",
+    "read_token_list",
+    "token_starts",
+    "write_token_list",
+]
 
 
 def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
@@ -49,3 +64,61 @@ def token_starts(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> NDArray[np.i
     """Where each token begins, in bp from the first; shape of ``ids``."""
     lengths = tokenizer.token_lengths[ids].astype(np.int64)
     return np.cumsum(lengths) - lengths
+
+
+def new_biotype_tokens(annotations: Iterable[str | PathLike[str]]) -> list[str]:
+    """Tokens for biotypes of transcripts in annotation files that the built-in list lacks, sorted.
+
+    Pseudogenes and mobile elements are never said, so they need none.
+    """
+    known = set(builtin_tokens())
+    found = set()
+    for path in annotations:
+        for gene in Annotation.read(path).genes:
+            if not {"pseudogene", "mobile_element"} & set(gene.flags):
+                found.update(f"<{transcript.biotype}>" for transcript in gene.transcripts)
+    return sorted(found - known)
+
+
+def read_token_list(path: str | PathLike[str]) -> list[str]:
+    """Tokens from a text file, one a line; blank lines are passed over.
+
+    Raises :class:`genet5.errors.FormatError`, with the line, for a token with a space in it or one that stands twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{os.fspath(path)}: not a list of tokens: {error}", path, 1) from None
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        token = line.strip()
+        if not token:
+            continue
+        if len(token.split()) > 1:
+            raise FormatError(
+                f"{os.fspath(path)}, line {number}: '{token}' holds a space; write one token a line", path, number
+            )
+        if token in lines:
+            raise FormatError(
+                f"{os.fspath(path)}, line {number}: '{token}' stands on line {lines[token]} already; take one out",
+                path,
+                number,
+            )
+        lines[token] = number
+    return list(lines)
+
+
+def write_token_list(path: str | PathLike[str], tokens: Sequence[str]) -> None:
+    """Write tokens one a line; the file appears whole or not at all."""
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".tokens-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write("".join(f"{token}\n" for token in tokens))
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,9 +102,9 @@ class PackedSegment:
     reverse: bool
     genetic_code: int
     flags: int
-    dna: str
-    tokens: NDArray[np.uint32]
-    sentence: NDArray[np.uint32]
+    dna: str = field(repr=False)
+    tokens: NDArray[np.uint32] = field(repr=False)
+    sentence: NDArray[np.uint32] = field(repr=False)
     loss_end: int
     ignore: list[tuple[int, int]]
     tracks: NDArray[np.uint8] | None

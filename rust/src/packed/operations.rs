@@ -95,8 +95,8 @@ pub fn merge(from: &[&Reader], to: &Path, metadata: Option<&Value>) -> Result<()
     copy(from, picks, to, &merged)
 }
 
-/// Joins metadata: `species` and `history` are lists and follow one another, `priors` add up, what else is equal in all
-/// stays, and where files differ the values become a list, one a file.
+/// Joins metadata: `species` and `history` are lists and follow one another (what stands twice, once), `priors` add up,
+/// what else is equal in all stays, and where files differ the values become a list, one a file.
 pub fn merge_metadata(all: Vec<Value>) -> Value {
     let mut merged = Map::new();
     let names: Vec<String> = {
@@ -112,7 +112,13 @@ pub fn merge_metadata(all: Vec<Value>) -> Value {
         let values: Vec<&Value> = all.iter().filter_map(|metadata| metadata.get(&name)).collect();
         let value = match name.as_str() {
             "species" | "history" if values.iter().all(|value| value.is_array()) => {
-                Value::Array(values.iter().filter_map(|value| value.as_array()).flatten().cloned().collect())
+                let mut list: Vec<Value> = Vec::new();
+                for value in values.iter().filter_map(|value| value.as_array()).flatten() {
+                    if !list.contains(value) {
+                        list.push(value.clone());
+                    }
+                }
+                Value::Array(list)
             }
             "priors" => values.into_iter().cloned().reduce(add).unwrap_or(Value::Null),
             _ if values.len() == all.len() && values.iter().all(|&value| value == values[0]) => values[0].clone(),
