@@ -57,3 +57,13 @@ core:
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$$(command -v $(PYTHON)) cargo build --release --locked
 	cp -f $${CARGO_TARGET_DIR:-target}/release/libgenet5_core.so python/genet5/_core.abi3.so.new
 	mv -f python/genet5/_core.abi3.so.new python/genet5/_core.abi3.so
+
+## make gpu-test    the kernels on a CUDA device, from a bare checkout: PYTHON needs torch, triton and pytest (under 10 minutes)
+.PHONY: gpu-test
+gpu-test:
+	$(PYTHON) -m pytest -m gpu --confcutdir=tests/kernels tests/kernels/test_gpu.py
+
+## make gpu-bench   speed of the kernels on a CUDA device, from a bare checkout (under 10 minutes)
+.PHONY: gpu-bench
+gpu-bench:
+	$(PYTHON) benchmarks/kernels.py

@@ -2,7 +2,8 @@
 
 A program owns a tile of queries (forward, gradient of the queries) or of keys (gradients of keys and values) and walks
 the other side's stretch that the ranges allow: a border where each score is tested, the inside where none need be, a
-border. Tiles out of the window or segment are never visited. The heads that share a key/value head are packed into a
+border. Tiles out of the window or segment are never visited. A narrow window fits a tile or two, which are all
+border: such kernels hold one loop only. The heads that share a key/value head are packed into a
 tile's rows as far as their number has factors of two (row r is position r // PACK, head r % PACK), so that a small
 window still fills the tile and keys are loaded once for all of them.
 
@@ -24,7 +25,7 @@ import triton.language as tl
 from torch import Tensor
 
 from genet5.errors import InputError
-from genet5.kernels.configuration import MAX_HEAD_SIZE, Kernel, Tile, choose, device_shared_memory
+from genet5.kernels.configuration import MAX_HEAD_SIZE, Kernel, Tile, choose, device_shared_memory, is_narrow
 from genet5.kernels.philox import threshold as dropout_threshold
 
 LOG2_E = 1.0 / math.log(2.0)
@@ -116,6 +117,7 @@ def forward_kernel(
     queries, scale, threshold, rescale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, SIZE: tl.constexpr, PADDED: tl.constexpr, PACK: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, BIAS: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    NARROW: tl.constexpr,
 ):  # fmt: skip
     """Output and log-sum-exp of one tile of queries, for PACK heads; grid (tiles, HEADS / PACK)."""
     POSITIONS: tl.constexpr = ROWS // PACK
@@ -152,21 +154,24 @@ def forward_kernel(
     acc = tl.zeros([ROWS, PADDED], tl.float32)
     pivot = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
+    if NARROW:
+        inner, outer = last_key, last_key
     acc, pivot, total = _forward_span(
         acc, pivot, total, q_block, k, v, begin, tl.minimum(inner, last_key), first_key, last_key, lower, upper,
         query, head, place, slope, seed, k_token, v_token, scale, threshold,
         SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
     )  # fmt: skip
-    acc, pivot, total = _forward_span(
-        acc, pivot, total, q_block, k, v, inner, outer, first_key, last_key, lower, upper,
-        query, head, place, slope, seed, k_token, v_token, scale, threshold,
-        SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, False,
-    )  # fmt: skip
-    acc, pivot, total = _forward_span(
-        acc, pivot, total, q_block, k, v, outer, last_key, first_key, last_key, lower, upper,
-        query, head, place, slope, seed, k_token, v_token, scale, threshold,
-        SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
-    )  # fmt: skip
+    if not NARROW:
+        acc, pivot, total = _forward_span(
+            acc, pivot, total, q_block, k, v, inner, outer, first_key, last_key, lower, upper,
+            query, head, place, slope, seed, k_token, v_token, scale, threshold,
+            SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, False,
+        )  # fmt: skip
+        acc, pivot, total = _forward_span(
+            acc, pivot, total, q_block, k, v, outer, last_key, first_key, last_key, lower, upper,
+            query, head, place, slope, seed, k_token, v_token, scale, threshold,
+            SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
+        )  # fmt: skip
 
     seen = total > 0.0
     total = tl.where(seen, total, 1.0)
@@ -223,6 +228,7 @@ def grad_query_kernel(
     queries, scale, threshold, rescale, plain_scale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, SIZE: tl.constexpr, PADDED: tl.constexpr, PACK: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, BIAS: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    NARROW: tl.constexpr,
 ):  # fmt: skip
     """Gradient of one tile of queries and sum(grad * out) of its rows; grid as in the forward kernel."""
     POSITIONS: tl.constexpr = ROWS // PACK
@@ -266,21 +272,24 @@ def grad_query_kernel(
         seed = tl.load(seeds)
 
     acc = tl.zeros([ROWS, PADDED], tl.float32)
+    if NARROW:
+        inner, outer = last_key, last_key
     acc = _grad_query_span(
         acc, q_block, grad_block, level, delta, k, v, begin, tl.minimum(inner, last_key), first_key, last_key,
         lower, upper, query, head, place, slope, seed, k_token, v_token, scale, threshold, rescale,
         SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
     )  # fmt: skip
-    acc = _grad_query_span(
-        acc, q_block, grad_block, level, delta, k, v, inner, outer, first_key, last_key,
-        lower, upper, query, head, place, slope, seed, k_token, v_token, scale, threshold, rescale,
-        SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, False,
-    )  # fmt: skip
-    acc = _grad_query_span(
-        acc, q_block, grad_block, level, delta, k, v, outer, last_key, first_key, last_key,
-        lower, upper, query, head, place, slope, seed, k_token, v_token, scale, threshold, rescale,
-        SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
-    )  # fmt: skip
+    if not NARROW:
+        acc = _grad_query_span(
+            acc, q_block, grad_block, level, delta, k, v, inner, outer, first_key, last_key,
+            lower, upper, query, head, place, slope, seed, k_token, v_token, scale, threshold, rescale,
+            SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, False,
+        )  # fmt: skip
+        acc = _grad_query_span(
+            acc, q_block, grad_block, level, delta, k, v, outer, last_key, first_key, last_key,
+            lower, upper, query, head, place, slope, seed, k_token, v_token, scale, threshold, rescale,
+            SIZE, PADDED, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
+        )  # fmt: skip
     tl.store(grad_q + own, (acc * plain_scale).to(grad_q.dtype.element_ty), mask=stored)
 
 
@@ -352,6 +361,7 @@ def grad_key_kernel(
     queries, keys, scale, threshold, rescale, plain_scale,
     HEADS: tl.constexpr, GROUP: tl.constexpr, SIZE: tl.constexpr, PADDED: tl.constexpr, PACK: tl.constexpr,
     ROWS: tl.constexpr, KEYS: tl.constexpr, BIAS: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    NARROW: tl.constexpr,
 ):  # fmt: skip
     """Gradients of one tile of keys and values, summed over the heads that read them; grid (tiles, kv heads)."""
     POSITIONS: tl.constexpr = ROWS // PACK
@@ -379,6 +389,8 @@ def grad_key_kernel(
     if DROPOUT:
         seed = tl.load(seeds)
 
+    if NARROW:
+        inner, outer = end, end
     acc_k = tl.zeros([KEYS, PADDED], tl.float32)
     acc_v = tl.zeros([KEYS, PADDED], tl.float32)
     for pack in range(0, GROUP // PACK):
@@ -392,18 +404,19 @@ def grad_key_kernel(
             scale, threshold, rescale,
             SIZE, PADDED, PACK, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
         )  # fmt: skip
-        acc_k, acc_v = _grad_key_span(
-            acc_k, acc_v, k_block, v_block, q, grad, lse, deltas, rows, positions, inner, outer,
-            begin, end, lower, upper, first, head, slope, seed, q_token, q_head, grad_token, grad_head, queries,
-            scale, threshold, rescale,
-            SIZE, PADDED, PACK, ROWS, KEYS, BIAS, DROPOUT, PRECISION, False,
-        )  # fmt: skip
-        acc_k, acc_v = _grad_key_span(
-            acc_k, acc_v, k_block, v_block, q, grad, lse, deltas, rows, positions, outer, end,
-            begin, end, lower, upper, first, head, slope, seed, q_token, q_head, grad_token, grad_head, queries,
-            scale, threshold, rescale,
-            SIZE, PADDED, PACK, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
-        )  # fmt: skip
+        if not NARROW:
+            acc_k, acc_v = _grad_key_span(
+                acc_k, acc_v, k_block, v_block, q, grad, lse, deltas, rows, positions, inner, outer,
+                begin, end, lower, upper, first, head, slope, seed, q_token, q_head, grad_token, grad_head, queries,
+                scale, threshold, rescale,
+                SIZE, PADDED, PACK, ROWS, KEYS, BIAS, DROPOUT, PRECISION, False,
+            )  # fmt: skip
+            acc_k, acc_v = _grad_key_span(
+                acc_k, acc_v, k_block, v_block, q, grad, lse, deltas, rows, positions, outer, end,
+                begin, end, lower, upper, first, head, slope, seed, q_token, q_head, grad_token, grad_head, queries,
+                scale, threshold, rescale,
+                SIZE, PADDED, PACK, ROWS, KEYS, BIAS, DROPOUT, PRECISION, True,
+            )  # fmt: skip
     own = wide * (KV_HEADS * SIZE) + (offset * (KV_HEADS * SIZE) + kv_head * SIZE)[:, None] + channel[None, :]
     tl.store(grad_k + own, (acc_k * plain_scale).to(grad_k.dtype.element_ty), mask=stored)
     tl.store(grad_v + own, acc_v.to(grad_v.dtype.element_ty), mask=stored)
@@ -416,7 +429,7 @@ def packed_heads(heads: int, kv_heads: int) -> int:
 
 
 def constants(
-    heads: int, kv_heads: int, size: int, bias: int, dropout: bool, precision: str, tile: Tile
+    heads: int, kv_heads: int, size: int, bias: int, dropout: bool, precision: str, narrow: bool, tile: Tile
 ) -> dict[str, Any]:
     """The compile-time arguments of all three kernels."""
     return {
@@ -430,6 +443,7 @@ def constants(
         "BIAS": bias,
         "DROPOUT": dropout,
         "PRECISION": precision,
+        "NARROW": narrow,
     }
 
 
@@ -478,7 +492,9 @@ class _Launch:
 
     def constants(self, tile: Tile) -> dict[str, Any]:
         """Compile-time arguments and launch options."""
-        known = constants(self.heads, self.kv_heads, self.size, self.bias, self.dropout, self.precision, tile)
+        known = constants(
+            self.heads, self.kv_heads, self.size, self.bias, self.dropout, self.precision, is_narrow(self.width), tile
+        )
         return {**known, "num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
 
     def query_grid(self, tile: Tile) -> tuple[int, int]:

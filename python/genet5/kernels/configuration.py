@@ -1,8 +1,7 @@
-"""Tiles of the attention kernels: the first of a list whose estimated shared memory fits the device.
+"""Tiles of the attention kernels, by the width of the window, the bytes of a head's row and the device's shared memory.
 
-The lists go from the tiles meant for datacentre GPUs (227 KB a block on sm_90) to ones under 99 KB (sm_121, sm_86,
-sm_89). The estimates are checked against the compiler's own figures for sm_90 and sm_121 in
-`tests/kernels/test_compile.py`.
+The table says what the compiler makes of each tile for sm_90 (227 KB of shared memory a block) and sm_121 (99 KB): the
+largest tile that fits and spills no registers. `tests/kernels/test_compile_ahead.py` compiles every entry for both.
 """
 
 from __future__ import annotations
@@ -18,6 +17,9 @@ from genet5.errors import InputError
 
 Kernel = Literal["forward", "grad_query", "grad_key"]
 MAX_HEAD_SIZE = 256
+# Devices with at least this much shared memory a block (sm_80, sm_90, sm_100) take the large tiles.
+LARGE_MEMORY = 160 * 1024
+NARROW_WIDTH = 64
 
 
 class Tile(NamedTuple):
@@ -29,51 +31,97 @@ class Tile(NamedTuple):
     stages: int
 
 
-# Wide ranges: the encoder's window, full attention, cross-attention.
-_WIDE: dict[Kernel, tuple[Tile, ...]] = {
-    "forward": (Tile(128, 64, 8, 3), Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1), Tile(16, 16, 4, 1)),
-    "grad_query": (Tile(64, 64, 4, 2), Tile(64, 32, 4, 2), Tile(32, 32, 4, 1), Tile(16, 16, 4, 1)),
-    "grad_key": (Tile(64, 64, 4, 2), Tile(32, 64, 4, 2), Tile(32, 32, 4, 1), Tile(16, 16, 4, 1)),
+class _Choice(NamedTuple):
+    """The tile of a large device and of a small one, without dropout and with it (whose counters take registers)."""
+
+    large: Tile
+    large_dropout: Tile
+    small: Tile
+    small_dropout: Tile
+
+
+def _choice(*tiles: tuple[int, int, int, int]) -> _Choice:
+    return _Choice(*(Tile(*tile) for tile in tiles))
+
+
+# Keys: the kernel, then the cost of a head's row (`row_cost`), rounded up.
+_WIDE: dict[Kernel, dict[int, _Choice]] = {
+    "forward": {
+        128: _choice((128, 64, 8, 3), (128, 64, 8, 3), (128, 64, 8, 3), (128, 64, 8, 3)),
+        256: _choice((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+        512: _choice((64, 32, 8, 2), (64, 32, 8, 2), (32, 32, 4, 1), (32, 32, 4, 1)),
+        1024: _choice((32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1)),
+        2048: _choice((16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+    },
+    "grad_query": {
+        128: _choice((64, 64, 4, 2), (64, 64, 4, 2), (64, 64, 8, 2), (64, 64, 8, 2)),
+        256: _choice((64, 64, 8, 2), (64, 32, 4, 2), (64, 64, 8, 2), (64, 64, 8, 2)),
+        512: _choice((32, 32, 4, 1), (32, 32, 4, 1), (32, 32, 4, 1), (32, 32, 4, 1)),
+        1024: _choice((32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1)),
+        2048: _choice((16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+    },
+    "grad_key": {
+        128: _choice((64, 64, 4, 2), (32, 64, 4, 2), (32, 64, 4, 2), (32, 64, 4, 2)),
+        256: _choice((32, 64, 8, 2), (32, 32, 4, 1), (32, 32, 4, 1), (32, 32, 4, 1)),
+        512: _choice((32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1)),
+        1024: _choice((16, 32, 8, 1), (16, 32, 8, 1), (16, 32, 8, 1), (16, 32, 8, 1)),
+        2048: _choice((16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+    },
 }
 # Narrow windows (the decoder's): the keys of a program fit one tile, and loads bound the time.
-_NARROW: dict[Kernel, tuple[Tile, ...]] = {
-    "forward": (Tile(64, 64, 4, 1), Tile(32, 32, 4, 1), Tile(16, 16, 4, 1)),
-    "grad_query": (Tile(64, 64, 4, 1), Tile(32, 32, 4, 1), Tile(16, 16, 4, 1)),
-    "grad_key": (Tile(64, 32, 4, 2), Tile(32, 32, 4, 1), Tile(16, 16, 4, 1)),
+_NARROW: dict[Kernel, dict[int, _Choice]] = {
+    "forward": {
+        128: _choice((64, 64, 4, 1), (64, 64, 4, 1), (64, 64, 4, 1), (64, 64, 4, 1)),
+        256: _choice((64, 64, 4, 1), (64, 64, 8, 1), (64, 64, 4, 1), (64, 64, 8, 1)),
+        512: _choice((32, 64, 4, 1), (32, 64, 4, 1), (32, 64, 4, 1), (32, 64, 4, 1)),
+        1024: _choice((32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1)),
+        2048: _choice((16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+    },
+    "grad_query": {
+        128: _choice((64, 64, 4, 1), (64, 64, 4, 1), (64, 64, 4, 1), (32, 64, 4, 1)),
+        256: _choice((64, 64, 4, 1), (64, 64, 8, 1), (64, 64, 8, 1), (64, 64, 8, 1)),
+        512: _choice((32, 32, 4, 1), (32, 32, 4, 1), (32, 32, 4, 1), (32, 32, 4, 1)),
+        1024: _choice((32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1)),
+        2048: _choice((16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+    },
+    "grad_key": {
+        128: _choice((64, 32, 4, 2), (64, 32, 4, 2), (64, 32, 4, 2), (64, 32, 4, 2)),
+        256: _choice((64, 32, 8, 2), (64, 32, 8, 2), (64, 32, 8, 2), (64, 32, 8, 2)),
+        512: _choice((32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1), (32, 32, 8, 1)),
+        1024: _choice((16, 32, 8, 1), (16, 32, 8, 1), (16, 32, 8, 1), (16, 32, 8, 1)),
+        2048: _choice((16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+    },
 }
-NARROW_WIDTH = 64
 _forced: Tile | None = None
 
 
-def shared_memory(kernel: Kernel, tile: Tile, size: int, element: int) -> int:
-    """Estimated bytes of shared memory of a program; `size` is the padded head size, `element` bytes of the dtype."""
-    rows, keys, _, stages = tile
-    row_tiles = {"forward": 1, "grad_query": 2, "grad_key": 2}[kernel] * rows * size
-    key_tiles = 2 * keys * size
-    if kernel == "grad_key":
-        # Queries stream past a resident tile of keys; else keys stream past queries.
-        return (stages * row_tiles + key_tiles + 2 * rows * keys) * element
-    return (row_tiles + stages * key_tiles + rows * keys) * element
+def is_narrow(width: int) -> bool:
+    """Whether a window of `width` keys (-1: no window) is narrow."""
+    return 0 <= width <= NARROW_WIDTH
 
 
-def candidates(kernel: Kernel, width: int) -> tuple[Tile, ...]:
-    """Tiles in order of preference; `width` is the number of keys of a window, -1 for no window."""
-    return (_NARROW if 0 <= width <= NARROW_WIDTH else _WIDE)[kernel]
+def row_cost(size: int, element: int) -> int:
+    """Bytes of a head's row, twice those for float32: its products need more registers than their bytes say."""
+    return size * element * (2 if element == 4 else 1)
 
 
 def choose(kernel: Kernel, width: int, size: int, element: int, limit: int, dropout: bool) -> Tile:
-    """The first candidate that fits `limit` bytes of shared memory and a thread's registers."""
+    """The tile for heads of (padded) `size`, elements of `element` bytes and `limit` bytes of shared memory a block."""
     if _forced is not None:
         return _forced
-    for tile in candidates(kernel, width):
-        # Float32 accumulators of a program stay under half of its threads' 255 registers.
-        accumulators = {"forward": 1, "grad_query": 1, "grad_key": 2}[kernel] * size
-        edge = tile.keys if kernel == "grad_key" else tile.rows
-        if edge * accumulators > 128 * 32 * tile.warps:
-            continue
-        if shared_memory(kernel, tile, size, element) <= limit:
-            return tile
-    raise InputError(f"no tile for heads of {size} fits the {limit} bytes of shared memory of this device")
+    cost = row_cost(size, element)
+    for bound, choice in (_NARROW if is_narrow(width) else _WIDE)[kernel].items():
+        if cost <= bound:
+            if limit >= LARGE_MEMORY:
+                return choice.large_dropout if dropout else choice.large
+            return choice.small_dropout if dropout else choice.small
+    raise InputError(f"the kernels take heads of at most {MAX_HEAD_SIZE}, not {size}")
+
+
+def all_tiles() -> list[Tile]:
+    """Every tile of the table, once."""
+    tables = (choices for table in (_WIDE, _NARROW) for choices in table.values())
+    return sorted({tile for choices in tables for choice in choices.values() for tile in choice}, reverse=True)
 
 
 @contextmanager
