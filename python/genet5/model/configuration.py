@@ -46,6 +46,7 @@ class GeneT5Config(PreTrainedConfig):
         init_std, init_embed_std, init_ffn_std, init_attn_std, init_moe_router_std: standard deviations of new weights.
         label_smoothing: of the text loss.
         loss_weights: weight of each part (`text`, `class`, `signal`, `balance`, `router_z`) in `loss`.
+        store_dtype: `float32` or `float16`, of the weights that `init_model.py` writes; they are loaded as float32.
         preset: the preset that this began as, or None.
     """
 
@@ -95,6 +96,7 @@ class GeneT5Config(PreTrainedConfig):
         init_moe_router_std: float = 0.006,
         label_smoothing: float = 0.0,
         loss_weights: dict[str, float] | None = None,
+        store_dtype: str = "float32",
         preset: str | None = None,
         pad_token_id: int = 3,
         bos_token_id: int | None = None,
@@ -141,6 +143,7 @@ class GeneT5Config(PreTrainedConfig):
         self.init_moe_router_std = init_moe_router_std
         self.label_smoothing = label_smoothing
         self.loss_weights = {**LOSS_WEIGHTS, **(loss_weights or {})}
+        self.store_dtype = store_dtype
         self.preset = preset
         kwargs["is_encoder_decoder"] = True
         kwargs["tie_word_embeddings"] = tie_weights
@@ -170,6 +173,8 @@ class GeneT5Config(PreTrainedConfig):
                 raise InputError(f"--{name} {getattr(self, name)} must be at least {least}")
         if self.head_kernel < self.head_stride:
             raise InputError(f"head_kernel {self.head_kernel} must not be less than head_stride {self.head_stride}")
+        if self.store_dtype not in ("float32", "float16"):
+            raise InputError(f"--store_dtype {self.store_dtype} must be float32 or float16")
         unknown = set(self.loss_weights) - set(LOSS_WEIGHTS)
         if unknown:
             raise InputError(f"loss_weights has no part {sorted(unknown)}: parts are {sorted(LOSS_WEIGHTS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -525,9 +526,24 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
         memory = model_kwargs["encoder_outputs"].last_hidden_state
         model_kwargs[_CACHE_NAME] = self.new_cache(memory.shape[0], memory)
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers; the weights become float32 unless `dtype` says otherwise, whatever they are stored as.
+
+        transformers takes the checkpoint's dtype, and training in half-precision weights loses small updates.
+        """
+        if "torch_dtype" not in kwargs:
+            kwargs.setdefault("dtype", torch.float32)
+        return super().from_pretrained(*args, **kwargs)
+
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         """Write configuration, weights and, where the folder has none yet, a template of a model card."""
         super().save_pretrained(save_directory, *args, **kwargs)
+        umask = os.umask(0)
+        os.umask(umask)
+        for path in Path(save_directory).glob("*.safetensors"):
+            # safetensors writes files that only their owner can read.
+            path.chmod(0o666 & ~umask)
         from genet5.model.card import write_card
 
         write_card(self, Path(save_directory))
