@@ -1,0 +1,915 @@
+//! The spliced program's pass over a sequence: the best path through intergenic, coding and intron states, in time
+//! linear in the sequence.
+//!
+//! A state's score changes base by base only by amounts that all paths in it share, so states keep their score less the
+//! running sum of those amounts, and are touched only at candidates (start and stop codons, splice sites). A coding
+//! exon's entry takes effect at its first whole codon, an entry with a length prior or a minimum at the length where it
+//! begins to hold; until then it waits in a ring of the coming positions. Each entry adds a node to a tree of back
+//! pointers, from which branches that no state needs any more are removed from time to time; what all survivors share is
+//! settled and leaves the tree.
+
+use std::sync::Arc;
+
+use super::parameters::{GeneParameters, LengthPrior};
+use super::strand_tables::{IMPOSSIBLE, StrandTables, codon, pair};
+use crate::dna::GeneticCode;
+
+/// Values of evidence a base: two strands of six classes or signals.
+pub const ROW: usize = 12;
+/// A run of this many bases other than A, C, G, T ends every coding exon: nothing is known of what it hides.
+pub const GAP: usize = 20;
+/// Base codes are padded on both sides, so that codons can be read at the sequence's ends.
+const PAD: usize = 4;
+
+/// What a node of the tree stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Before the first base.
+    Root,
+    /// Gene opens (left end), with a start codon or on the reverse strand with a stop codon.
+    Open,
+    /// The exon left of an intron ends.
+    IntronLeft,
+    /// The exon right of an intron begins.
+    IntronRight,
+    /// Gene closes (right end).
+    Close,
+    /// The sequence begins inside a coding exon.
+    BeginExon,
+    /// The sequence begins inside an intron.
+    BeginIntron,
+    /// The sequence ends inside a coding exon.
+    EndExon,
+    /// The sequence ends inside an intron.
+    EndIntron,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    pub previous: u32,
+    pub position: u32,
+    pub event: Event,
+    /// 0 forward, 1 reverse.
+    pub strand: u8,
+    /// Frame of the exon (that ends or begins here); for `BeginIntron` the bases of the split codon left of it.
+    pub frame: u8,
+    /// Score of the best path up to here; for `Open`, `BeginExon` and `BeginIntron` before the gene's own costs.
+    pub value: f64,
+}
+
+/// An entry into a state that takes effect later.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    base: f64,
+    node: u32,
+    slot: u16,
+    /// First base of the exon, and its first codon boundary.
+    exon: u32,
+    boundary: u32,
+}
+
+/// How to enter a state: the state, the length from which on it is open, and the log prior there.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    slot: u16,
+    from: u32,
+    log_p: f64,
+}
+
+/// Genes that another pass found and this one has to respect.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// For each strand, sorted disjoint intervals that no exon may touch.
+    pub forbidden: [Vec<(usize, usize)>; 2],
+    /// For each strand, sorted disjoint intervals whose bases cost `overlap` in an exon.
+    pub costly: [Vec<(usize, usize)>; 2],
+}
+
+/// Being between genes one or two bases back.
+#[derive(Debug, Clone, Copy)]
+struct SplitOpening {
+    value: f64,
+    /// Running sum of the frame that would open there.
+    sum: f64,
+    node: u32,
+}
+
+const NO_OPENING: SplitOpening = SplitOpening { value: IMPOSSIBLE, sum: 0.0, node: 0 };
+
+/// What the pass may do at the two ends of its stretch of the sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    pub start: usize,
+    pub end: usize,
+    /// Genes may be cut by the stretch's start (end): only at the sequence's own.
+    pub open_start: bool,
+    pub open_end: bool,
+}
+
+/// Order of exons left to right.
+const SINGLE: usize = 0;
+const FIRST: usize = 1;
+const MIDDLE: usize = 2;
+const LAST: usize = 3;
+
+pub struct Engine {
+    parameters: Arc<GeneParameters>,
+    codes: Arc<[u8]>,
+    tables: [StrandTables; 2],
+    stretch: Stretch,
+    taken: Taken,
+    taken_at: [[usize; 2]; 2],
+    gene_cost: f64,
+    /// The boundary that comes next: rows before it were read.
+    at: usize,
+    /// Running sums: by strand the three frames and the intron, then one that stays 0.
+    sums: [f64; 9],
+    base: Vec<f64>,
+    node: Vec<u32>,
+    slope: Vec<f64>,
+    sum_of: Vec<u8>,
+    open_entries: [[Vec<Entry>; 3]; 2],
+    right_entries: [[Vec<Entry>; 3]; 2],
+    intron_entries: [Vec<Vec<Entry>>; 2],
+    space_entries: [Vec<Entry>; 3],
+    exon_slots: [[Vec<u16>; 3]; 2],
+    close_slots: [[Vec<u16>; 3]; 2],
+    left_slots: [[Vec<u16>; 3]; 2],
+    intron_slots: [Vec<Vec<u16>>; 2],
+    space_slots: [Vec<u16>; 3],
+    split_close_slots: [[u16; 3]; 2],
+    ring: Vec<Vec<Pending>>,
+    /// End of the last forbidden codon by strand and frame, and of the last base that no exon may hold by strand.
+    last_forbidden: [[u32; 3]; 2],
+    last_barred: [u32; 2],
+    /// Forward strand: in-frame ranked starts since the last stop.
+    ranks: [u16; 3],
+    unknown_run: usize,
+    /// Signals of the previous base that belong to boundaries right of it: + acceptor, + stop, - donor, - start.
+    right_signals: [f64; 4],
+    /// Value and origin of opening a gene one and two bases back, where an intron may split its first codon.
+    split_open: [[SplitOpening; 3]; 2],
+    nodes: Vec<Node>,
+    collect_at: usize,
+    settled: Vec<Node>,
+    /// Score of the best path, after [`Engine::finish`].
+    pub score: f64,
+}
+
+/// Base codes of a sequence, padded for [`Engine`].
+pub fn padded_codes(sequence: &[u8]) -> Arc<[u8]> {
+    let mut codes = vec![4u8; sequence.len() + 2 * PAD];
+    for (code, &base) in codes[PAD..].iter_mut().zip(sequence) {
+        *code = crate::dna::base_code(base);
+    }
+    codes.into()
+}
+
+impl Engine {
+    pub fn new(
+        parameters: Arc<GeneParameters>,
+        code: &GeneticCode,
+        codes: Arc<[u8]>,
+        stretch: Stretch,
+        taken: Taken,
+        extra_gene_cost: f64,
+    ) -> Engine {
+        let tables = [StrandTables::new(&parameters, code, false), StrandTables::new(&parameters, code, true)];
+        let gene_cost = parameters.weights.gene + extra_gene_cost;
+        let mut engine = Engine {
+            codes,
+            stretch,
+            taken,
+            taken_at: [[0; 2]; 2],
+            gene_cost,
+            at: stretch.start,
+            sums: [0.0; 9],
+            base: Vec::new(),
+            node: Vec::new(),
+            slope: Vec::new(),
+            sum_of: Vec::new(),
+            open_entries: Default::default(),
+            right_entries: Default::default(),
+            intron_entries: Default::default(),
+            space_entries: Default::default(),
+            exon_slots: Default::default(),
+            close_slots: Default::default(),
+            left_slots: Default::default(),
+            intron_slots: Default::default(),
+            space_slots: Default::default(),
+            split_close_slots: Default::default(),
+            ring: Vec::new(),
+            last_forbidden: [[0; 3]; 2],
+            last_barred: [0; 2],
+            ranks: [0; 3],
+            unknown_run: 0,
+            right_signals: [0.0; 4],
+            split_open: [[NO_OPENING; 3]; 2],
+            nodes: vec![Node {
+                previous: 0,
+                position: stretch.start as u32,
+                event: Event::Root,
+                strand: 0,
+                frame: 0,
+                value: 0.0,
+            }],
+            collect_at: 1 << 18,
+            settled: Vec::new(),
+            score: IMPOSSIBLE,
+            tables,
+            parameters,
+        };
+        engine.make_states();
+        engine.begin();
+        engine
+    }
+
+    fn slot(&mut self, sum: usize, slope: f64) -> u16 {
+        self.base.push(IMPOSSIBLE);
+        self.node.push(0);
+        self.slope.push(slope);
+        self.sum_of.push(sum as u8);
+        (self.base.len() - 1) as u16
+    }
+
+    /// One state a piece of the length prior; returns the ways in.
+    fn states(&mut self, prior: &LengthPrior, weight: f64, shortest: u32, sum: usize) -> Vec<Entry> {
+        prior
+            .iter()
+            .map(|piece| {
+                let slope = weight * piece.slope;
+                let from = piece.from.max(shortest);
+                let log_p = weight * (piece.log_p + piece.slope * f64::from(from - piece.from));
+                Entry { slot: self.slot(sum, slope), from, log_p }
+            })
+            .collect()
+    }
+
+    fn make_states(&mut self) {
+        let parameters = self.parameters.clone();
+        let (priors, weights) = (&parameters.priors, &parameters.weights);
+        for strand in 0..2 {
+            for frame in 0..3 {
+                let sum = strand * 4 + frame;
+                for kind in [SINGLE, FIRST, MIDDLE, LAST] {
+                    let prior = match (kind, strand) {
+                        (SINGLE, _) => &priors.single_exon,
+                        (MIDDLE, _) => &priors.internal_exon,
+                        (FIRST, 0) | (LAST, 1) => &priors.initial_exon,
+                        _ => &priors.terminal_exon,
+                    };
+                    let shortest = if kind == SINGLE { weights.minimum_cds.max(6) } else { 1 };
+                    let entries = self.states(prior, weights.length, shortest, sum);
+                    let slots = entries.iter().map(|entry| entry.slot);
+                    self.exon_slots[strand][frame].extend(slots.clone());
+                    if matches!(kind, SINGLE | LAST) {
+                        self.close_slots[strand][frame].extend(slots);
+                    } else {
+                        self.left_slots[strand][frame].extend(slots);
+                    }
+                    if matches!(kind, SINGLE | FIRST) {
+                        self.open_entries[strand][frame].extend(entries);
+                    } else {
+                        self.right_entries[strand][frame].extend(entries);
+                    }
+                }
+                self.split_close_slots[strand][frame] = self.slot(sum, 0.0);
+            }
+            for _ in 0..self.tables[strand].memories.len() {
+                let entries = self.states(&priors.intron, weights.length, weights.minimum_intron, strand * 4 + 3);
+                self.intron_slots[strand].push(entries.iter().map(|entry| entry.slot).collect());
+                self.intron_entries[strand].push(entries);
+            }
+        }
+        for previous in 0..3 {
+            let entries = self.states(&priors.space, weights.space, 0, 8);
+            self.space_slots[previous] = entries.iter().map(|entry| entry.slot).collect();
+            self.space_entries[previous] = entries;
+        }
+        let longest = [&self.open_entries, &self.right_entries]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .chain(self.intron_entries.iter().flatten())
+            .chain(&self.space_entries)
+            .flatten()
+            .map(|entry| entry.from)
+            .max()
+            .unwrap_or(0);
+        self.ring = vec![Vec::new(); (longest as usize + 8).next_power_of_two()];
+    }
+
+    /// States in which the stretch may begin. Length priors do not judge what lies partly outside.
+    fn begin(&mut self) {
+        let start = self.stretch.start;
+        for slot in self.space_slots[0].clone() {
+            self.base[slot as usize] = -self.slope[slot as usize] * start as f64;
+        }
+        if !self.stretch.open_start {
+            return;
+        }
+        let cost = self.parameters.weights.partial + self.gene_cost;
+        for strand in 0..2u8 {
+            for frame in 0..3u8 {
+                let node = self.add(Node {
+                    previous: 0,
+                    position: start as u32,
+                    event: Event::BeginExon,
+                    strand,
+                    frame,
+                    value: 0.0,
+                });
+                for entry in self.right_entries[strand as usize][frame as usize].clone() {
+                    let slope = self.slope[entry.slot as usize];
+                    let (exon, boundary) = (start as u32, start as u32);
+                    let base = cost - slope * start as f64;
+                    // From the first base on, so that no exon is empty.
+                    self.wait(start + 1, Pending { base, node, slot: entry.slot, exon, boundary });
+                }
+            }
+            for (left, memory) in self.tables[strand as usize].begun.into_iter().enumerate() {
+                let node = self.add(Node {
+                    previous: 0,
+                    position: start as u32,
+                    event: Event::BeginIntron,
+                    strand,
+                    frame: left as u8,
+                    value: 0.0,
+                });
+                for slot in self.intron_slots[strand as usize][memory].clone() {
+                    let slot = slot as usize;
+                    self.base[slot] = cost - self.slope[slot] * start as f64;
+                    self.node[slot] = node;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, node: Node) -> u32 {
+        self.nodes.push(node);
+        (self.nodes.len() - 1) as u32
+    }
+
+    fn value(&self, slot: u16, position: f64) -> f64 {
+        let slot = slot as usize;
+        self.base[slot] + self.sums[self.sum_of[slot] as usize] + self.slope[slot] * position
+    }
+
+    /// The best of some states at a position, and where it came from.
+    fn best(&self, slots: &[u16], position: f64) -> (f64, u32) {
+        let mut best = (IMPOSSIBLE, 0);
+        for &slot in slots {
+            let value = self.value(slot, position);
+            if value > best.0 {
+                best = (value, self.node[slot as usize]);
+            }
+        }
+        best
+    }
+
+    fn improve(&mut self, slot: u16, base: f64, node: u32) {
+        let slot = slot as usize;
+        if base > self.base[slot] {
+            self.base[slot] = base;
+            self.node[slot] = node;
+        }
+    }
+
+    /// A state's score less its running sums, for an entry of `value` at `position`.
+    fn entry_base(&self, entry: Entry, value: f64, position: usize) -> f64 {
+        let slot = entry.slot as usize;
+        value + entry.log_p
+            - self.sums[self.sum_of[slot] as usize]
+            - self.slope[slot] * (position + entry.from as usize) as f64
+    }
+
+    fn wait(&mut self, ready: usize, pending: Pending) {
+        let mask = self.ring.len() - 1;
+        self.ring[ready & mask].push(pending);
+    }
+
+    /// Reads evidence of the next bases. `classes` and `signals` hold `ROW` values a base.
+    pub fn push(&mut self, classes: &[f32], signals: &[f32]) {
+        debug_assert_eq!(classes.len(), signals.len());
+        for (class, signal) in classes.chunks_exact(ROW).zip(signals.chunks_exact(ROW)) {
+            let limit = self.parameters.weights.logit_limit as f32;
+            let cut = |x: f32| f64::from(if x.is_nan() { 0.0 } else { x.clamp(-limit, limit) });
+            self.boundary([cut(signal[1]), cut(signal[2]), cut(signal[6 + 3]), cut(signal[6 + 4])]);
+            self.right_signals = [cut(signal[3]), cut(signal[4]), cut(signal[6 + 2]), cut(signal[6 + 1])];
+            self.read_classes(class);
+            self.at += 1;
+            if self.nodes.len() >= self.collect_at {
+                self.collect();
+            }
+        }
+    }
+
+    fn read_classes(&mut self, class: &[f32]) {
+        let weights = &self.parameters.weights;
+        let limit = weights.logit_limit as f32;
+        let unknown = self.codes[PAD + self.at] > 3;
+        self.unknown_run = if unknown { self.unknown_run + 1 } else { 0 };
+        for strand in 0..2 {
+            let row = &class[strand * 6..strand * 6 + 6];
+            let background = if weights.utr_is_background { row[5].max(0.0) } else { 0.0 };
+            let cut = |x: f32| {
+                let x = x - background;
+                f64::from(if x.is_nan() { 0.0 } else { x.clamp(-limit, limit) })
+            };
+            if !unknown {
+                for frame in 0..3 {
+                    self.sums[strand * 4 + frame] += weights.cds_scale * cut(row[1 + frame]) + weights.cds_base;
+                }
+            }
+            self.sums[strand * 4 + 3] += weights.intron_scale * cut(row[4]) + weights.intron_base;
+            let within = |list: &[(usize, usize)], cursor: &mut usize, at: usize| {
+                while *cursor < list.len() && list[*cursor].1 <= at {
+                    *cursor += 1;
+                }
+                *cursor < list.len() && list[*cursor].0 <= at
+            };
+            if within(&self.taken.costly[strand], &mut self.taken_at[strand][1], self.at) {
+                for frame in 0..3 {
+                    self.sums[strand * 4 + frame] += weights.overlap;
+                }
+            }
+            let barred = within(&self.taken.forbidden[strand], &mut self.taken_at[strand][0], self.at);
+            if barred || self.unknown_run >= GAP {
+                self.last_barred[strand] = self.at as u32 + 1;
+                for frame in 0..3 {
+                    for &slot in &self.exon_slots[strand][frame] {
+                        self.base[slot as usize] = IMPOSSIBLE;
+                    }
+                }
+            }
+        }
+        if self.unknown_run >= GAP {
+            self.ranks = [0; 3];
+        }
+    }
+
+    /// Everything that may happen at the boundary `self.at`: genes close, waiting entries take effect, introns begin and
+    /// end, genes open, in this order. `left` holds the signals of the base right of it: + start, + donor, - acceptor,
+    /// - stop.
+    fn boundary(&mut self, left: [f64; 4]) {
+        let at = self.at;
+        let codes = self.codes.clone();
+        let around = &codes[at..at + 2 * PAD]; // around[PAD] is the base right of the boundary.
+        let mask = self.ring.len() - 1;
+        let waiting = std::mem::take(&mut self.ring[at & mask]);
+        for &pending in &waiting {
+            if (pending.boundary as usize) < at {
+                self.arrive(pending);
+            }
+        }
+        // Codons left of the boundary. Closing reads them before they end what they must not stand in.
+        let inside = at >= self.stretch.start + 3;
+        let before = if inside { codon(&around[PAD - 3..PAD]) } else { super::strand_tables::NO_CODON };
+        let frame = at % 3;
+        for strand in 0..2 {
+            let score = self.tables[strand].closes[before];
+            if score > IMPOSSIBLE {
+                let (value, origin) = self.best(&self.close_slots[strand][frame], at as f64);
+                if value > IMPOSSIBLE {
+                    let value = value + score + self.close_score(strand, at);
+                    self.close(strand, frame, value, origin);
+                }
+            }
+            if self.tables[strand].forbidden[before] {
+                self.last_forbidden[strand][frame] = at as u32;
+                for &slot in &self.exon_slots[strand][frame] {
+                    self.base[slot as usize] = IMPOSSIBLE;
+                }
+            }
+        }
+        for &pending in &waiting {
+            if pending.boundary as usize >= at {
+                self.arrive(pending);
+            }
+        }
+        let mut waiting = waiting;
+        waiting.clear();
+        self.ring[at & mask] = waiting;
+
+        let after_pair = pair(&around[PAD..]);
+        let before_pair = if at >= self.stretch.start + 2 { pair(&around[PAD - 2..]) } else { 16 };
+        for strand in 0..2 {
+            let score = self.tables[strand].intron_left[after_pair];
+            if score > IMPOSSIBLE {
+                self.intron_left(strand, score, left[1 + strand], &around[..PAD]);
+            }
+        }
+        for strand in 0..2 {
+            let score = self.tables[strand].intron_right[before_pair];
+            if score > IMPOSSIBLE {
+                let signal = self.right_signals[strand * 2];
+                self.intron_right(strand, score, signal, &around[PAD..]);
+            }
+        }
+        let after = codon(&around[PAD..]);
+        for strand in 0..2 {
+            let score = self.tables[strand].opens[after];
+            if score > IMPOSSIBLE && at + 3 <= self.stretch.end {
+                self.open(strand, score, if strand == 0 { left[0] } else { left[3] });
+            }
+            self.remember_opening(strand, &around[PAD..]);
+        }
+        if self.tables[0].forbidden[after] {
+            self.ranks[frame] = 0;
+        } else if self.tables[0].ranked[after] {
+            self.ranks[frame] += 1;
+        }
+    }
+
+    fn arrive(&mut self, pending: Pending) {
+        let slot = pending.slot as usize;
+        let sum = self.sum_of[slot] as usize;
+        if sum < 8 && sum % 4 < 3 {
+            let (strand, frame) = (sum / 4, sum % 4);
+            if self.last_forbidden[strand][frame] > pending.boundary || self.last_barred[strand] > pending.exon {
+                return;
+            }
+            if pending.slot == self.split_close_slots[strand][frame] {
+                let value = pending.base + self.sums[sum];
+                self.close(strand, frame, value, pending.node);
+                return;
+            }
+        }
+        self.improve(pending.slot, pending.base, pending.node);
+    }
+
+    /// Signal, codon and rank scores of a gene's right end at a boundary, its codon's own score apart.
+    fn close_score(&self, strand: usize, at: usize) -> f64 {
+        let weights = &self.parameters.weights;
+        if strand == 0 {
+            return weights.stop.weight * self.right_signals[1] + weights.stop.bias;
+        }
+        let tables = &self.tables[1];
+        let (mut rank, mut next) = (0, at);
+        let last_rank = self.parameters.priors.start_rank.len();
+        while next + 3 <= self.codes.len() - 2 * PAD && rank < last_rank {
+            let index = codon(&self.codes[PAD + next..]);
+            if index == super::strand_tables::NO_CODON || tables.forbidden[index] {
+                break;
+            }
+            rank += usize::from(tables.ranked[index]);
+            next += 3;
+        }
+        weights.start.weight * self.right_signals[3] + weights.start.bias + self.parameters.rank_score(rank)
+    }
+
+    fn close(&mut self, strand: usize, frame: usize, value: f64, origin: u32) {
+        let at = self.at;
+        let node = self.add(Node {
+            previous: origin,
+            position: at as u32,
+            event: Event::Close,
+            strand: strand as u8,
+            frame: frame as u8,
+            value,
+        });
+        for i in 0..self.space_entries[1 + strand].len() {
+            let entry = self.space_entries[1 + strand][i];
+            let base = self.entry_base(entry, value, at);
+            if entry.from == 0 {
+                self.improve(entry.slot, base, node);
+            } else {
+                let pending = Pending { base, node, slot: entry.slot, exon: at as u32, boundary: at as u32 };
+                self.wait(at + entry.from as usize, pending);
+            }
+        }
+    }
+
+    /// The best way to be between genes here, for a gene on `strand` to open.
+    fn opening(&self, strand: usize) -> (f64, u32) {
+        let mut best = (IMPOSSIBLE, 0);
+        for previous in 0..3 {
+            let (value, node) = self.best(&self.space_slots[previous], self.at as f64);
+            let switch = if previous == 0 || previous == 1 + strand { 0.0 } else { self.parameters.weights.switch };
+            if value + switch > best.0 {
+                best = (value + switch, node);
+            }
+        }
+        best
+    }
+
+    fn open(&mut self, strand: usize, score: f64, signal: f64) {
+        let (value, origin) = self.opening(strand);
+        if value == IMPOSSIBLE {
+            return;
+        }
+        let weights = &self.parameters.weights;
+        let at = self.at;
+        let frame = at % 3;
+        let signal = if strand == 0 {
+            weights.start.weight * signal + weights.start.bias + self.parameters.rank_score(self.ranks[frame] as usize)
+        } else {
+            weights.stop.weight * signal + weights.stop.bias
+        };
+        let entered = value + self.gene_cost + score + signal;
+        let node = self.add(Node {
+            previous: origin,
+            position: at as u32,
+            event: Event::Open,
+            strand: strand as u8,
+            frame: frame as u8,
+            value,
+        });
+        for i in 0..self.open_entries[strand][frame].len() {
+            let entry = self.open_entries[strand][frame][i];
+            self.enter_exon(entry, entered, node, at + 3);
+        }
+    }
+
+    /// An exon that begins here and whose first whole codon begins at `boundary`.
+    fn enter_exon(&mut self, entry: Entry, value: f64, node: u32, boundary: usize) {
+        let at = self.at;
+        let ready = (at + entry.from.max(1) as usize).max(boundary);
+        let base = self.entry_base(entry, value, at);
+        let pending = Pending { base, node, slot: entry.slot, exon: at as u32, boundary: boundary as u32 };
+        if ready == at { self.arrive(pending) } else { self.wait(ready, pending) }
+    }
+
+    /// Where an intron may split a gene's first codon, being between genes is remembered for one or two bases.
+    fn remember_opening(&mut self, strand: usize, right: &[u8]) {
+        let tables = &self.tables[strand];
+        let one =
+            tables.opening_1[right[0].min(4) as usize].is_some() && tables.intron_left[pair(&right[1..])] > IMPOSSIBLE;
+        let two = tables.opening_2[pair(right)].is_some() && tables.intron_left[pair(&right[2..])] > IMPOSSIBLE;
+        let now = if one || two {
+            let (value, node) = self.opening(strand);
+            SplitOpening { value, sum: self.sums[strand * 4 + self.at % 3], node }
+        } else {
+            NO_OPENING
+        };
+        let kept = &mut self.split_open[strand];
+        kept[2] = kept[1];
+        kept[1] = now;
+    }
+
+    fn intron_left(&mut self, strand: usize, score: f64, signal: f64, left: &[u8]) {
+        let weights = &self.parameters.weights;
+        let site = if strand == 0 { weights.donor } else { weights.acceptor };
+        let cost = score + weights.intron + site.weight * signal + site.bias;
+        let (split, gene) = (weights.split_codon, self.gene_cost);
+        let at = self.at;
+        for frame in 0..3 {
+            let (value, origin) = self.best(&self.left_slots[strand][frame], at as f64);
+            if value == IMPOSSIBLE {
+                continue;
+            }
+            let tables = &self.tables[strand];
+            let memory = match (at + 3 - frame) % 3 {
+                0 => tables.memory_0,
+                1 => tables.memory_1[left[PAD - 1] as usize],
+                _ => tables.memory_2[pair(&left[PAD - 2..])],
+            };
+            self.enter_intron(strand, memory, frame, value + cost, origin);
+        }
+        for bases in [1, 2] {
+            let SplitOpening { value, sum, node: origin } = self.split_open[strand][bases];
+            if value == IMPOSSIBLE || self.last_barred[strand] as usize > at - bases {
+                continue;
+            }
+            let tables = &self.tables[strand];
+            let memory = match bases {
+                1 => tables.opening_1[left[PAD - 1] as usize],
+                _ => tables.opening_2[pair(&left[PAD - 2..])],
+            };
+            let Some(memory) = memory else { continue };
+            let frame = (at - bases) % 3;
+            let node = self.add(Node {
+                previous: origin,
+                position: (at - bases) as u32,
+                event: Event::Open,
+                strand: strand as u8,
+                frame: frame as u8,
+                value,
+            });
+            let exon = self.sums[strand * 4 + frame] - sum;
+            self.enter_intron(strand, memory, frame, value + gene + split + exon + cost, node);
+        }
+    }
+
+    fn enter_intron(&mut self, strand: usize, memory: usize, frame: usize, value: f64, origin: u32) {
+        let at = self.at;
+        let mut node = None;
+        for i in 0..self.intron_entries[strand][memory].len() {
+            let entry = self.intron_entries[strand][memory][i];
+            let base = self.entry_base(entry, value, at);
+            // Nothing ends an intron's state, so what is no better now never will be.
+            if base <= self.base[entry.slot as usize] {
+                continue;
+            }
+            let node = *node.get_or_insert_with(|| {
+                self.nodes.push(Node {
+                    previous: origin,
+                    position: at as u32,
+                    event: Event::IntronLeft,
+                    strand: strand as u8,
+                    frame: frame as u8,
+                    value,
+                });
+                (self.nodes.len() - 1) as u32
+            });
+            let pending = Pending { base, node, slot: entry.slot, exon: at as u32, boundary: at as u32 };
+            self.wait(at + entry.from as usize, pending);
+        }
+    }
+
+    fn intron_right(&mut self, strand: usize, score: f64, signal: f64, right: &[u8]) {
+        let weights = &self.parameters.weights;
+        let site = if strand == 0 { weights.acceptor } else { weights.donor };
+        let cost = score + site.weight * signal + site.bias;
+        let split = weights.split_codon;
+        let at = self.at;
+        // States whose codon has the same number of bases left of the intron lead to the same frame.
+        let mut by_left = [(IMPOSSIBLE, 0u32); 3];
+        for memory in 0..self.tables[strand].memories.len() {
+            let (value, origin) = self.best(&self.intron_slots[strand][memory], at as f64);
+            if value == IMPOSSIBLE {
+                continue;
+            }
+            let known = &self.tables[strand].memories[memory];
+            let (left, goes_on, closes) = (known.left, known.goes_on, known.closes);
+            if known.completes(goes_on, right) && value > by_left[left].0 {
+                by_left[left] = (value, origin);
+            }
+            if left > 0 && closes != 0 && known.completes(closes, right) {
+                let frame = (at + 3 - left) % 3;
+                let node = self.add_right(strand, frame, value + cost + split, origin);
+                let slot = self.split_close_slots[strand][frame];
+                let entry = Entry { slot, from: 0, log_p: 0.0 };
+                self.enter_exon(entry, value + cost + split, node, at + 3 - left);
+            }
+        }
+        for (left, (value, origin)) in by_left.into_iter().enumerate() {
+            if value == IMPOSSIBLE {
+                continue;
+            }
+            let frame = (at + 3 - left) % 3;
+            let node = self.add_right(strand, frame, value + cost, origin);
+            for i in 0..self.right_entries[strand][frame].len() {
+                let entry = self.right_entries[strand][frame][i];
+                self.enter_exon(entry, value + cost, node, at + (3 - left) % 3);
+            }
+        }
+    }
+
+    fn add_right(&mut self, strand: usize, frame: usize, value: f64, origin: u32) -> u32 {
+        let position = self.at as u32;
+        let (strand, frame) = (strand as u8, frame as u8);
+        self.add(Node { previous: origin, position, event: Event::IntronRight, strand, frame, value })
+    }
+
+    /// Ends the pass: the nodes of the best path that were not yet settled.
+    pub fn finish(&mut self) -> Vec<Node> {
+        debug_assert_eq!(self.at, self.stretch.end);
+        self.boundary([0.0; 4]);
+        let at = self.at;
+        let mut best = (IMPOSSIBLE, 0u32);
+        for previous in 0..3 {
+            let found = self.best(&self.space_slots[previous], at as f64);
+            if found.0 > best.0 {
+                best = found;
+            }
+        }
+        if self.stretch.open_end {
+            let cost = self.parameters.weights.partial;
+            for strand in 0..2usize {
+                for frame in 0..3usize {
+                    let (value, origin) = self.best(&self.exon_slots[strand][frame], at as f64);
+                    if value + cost > best.0 {
+                        let node = self.add_end(Event::EndExon, strand, frame, value + cost, origin);
+                        best = (value + cost, node);
+                    }
+                }
+                for memory in 0..self.tables[strand].memories.len() {
+                    if self.tables[strand].memories[memory].bare {
+                        continue;
+                    }
+                    let (value, origin) = self.best(&self.intron_slots[strand][memory], at as f64);
+                    if value + cost > best.0 {
+                        let node = self.add_end(Event::EndIntron, strand, 0, value + cost, origin);
+                        best = (value + cost, node);
+                    }
+                }
+            }
+        }
+        self.score = best.0;
+        let mut path = Vec::new();
+        let mut at = best.1;
+        while at != 0 {
+            path.push(self.nodes[at as usize]);
+            at = self.nodes[at as usize].previous;
+        }
+        path.reverse();
+        let mut all = std::mem::take(&mut self.settled);
+        all.extend(path);
+        all
+    }
+
+    fn add_end(&mut self, event: Event, strand: usize, frame: usize, value: f64, origin: u32) -> u32 {
+        let position = self.at as u32;
+        let (strand, frame) = (strand as u8, frame as u8);
+        self.add(Node { previous: origin, position, event, strand, frame, value })
+    }
+
+    /// Removes nodes that no state can trace back to, and settles those that all states share.
+    fn collect(&mut self) {
+        let mut keep = vec![false; self.nodes.len()];
+        keep[0] = true;
+        for (slot, &base) in self.base.iter().enumerate() {
+            if base > IMPOSSIBLE {
+                keep[self.node[slot] as usize] = true;
+            }
+        }
+        let kept = self.split_open.iter().flatten().filter(|kept| kept.value > IMPOSSIBLE).map(|kept| kept.node);
+        for node in kept.chain(self.ring.iter().flatten().map(|pending| pending.node)) {
+            keep[node as usize] = true;
+        }
+        let roots = keep.clone();
+        // Parents stand before their children.
+        let mut children = vec![0u32; self.nodes.len()];
+        for i in (1..self.nodes.len()).rev() {
+            if keep[i] {
+                let parent = self.nodes[i].previous as usize;
+                keep[parent] = true;
+                children[parent] += 1;
+            }
+        }
+        // Down from the root while there is one way to go, and no state rests here.
+        let mut trunk = 0usize;
+        let mut only_child: Vec<u32> = vec![0; self.nodes.len()];
+        for i in 1..self.nodes.len() {
+            if keep[i] {
+                only_child[self.nodes[i].previous as usize] = i as u32;
+            }
+        }
+        while children[trunk] == 1 && (trunk == 0 && !self.rests_on_root() || trunk != 0 && !roots[trunk]) {
+            trunk = only_child[trunk] as usize;
+            self.settled.push(self.nodes[trunk]);
+        }
+        let mut moved = vec![0u32; self.nodes.len()];
+        let mut nodes = vec![self.nodes[trunk]];
+        nodes[0].previous = 0;
+        let mut on_trunk = trunk;
+        while on_trunk != 0 {
+            keep[on_trunk] = false;
+            on_trunk = self.nodes[on_trunk].previous as usize;
+        }
+        for i in 1..self.nodes.len() {
+            if keep[i] {
+                moved[i] = nodes.len() as u32;
+                let mut node = self.nodes[i];
+                node.previous = moved[node.previous as usize];
+                nodes.push(node);
+            }
+        }
+        self.nodes = nodes;
+        for node in &mut self.node {
+            *node = moved[*node as usize];
+        }
+        for pending in self.ring.iter_mut().flatten() {
+            pending.node = moved[pending.node as usize];
+        }
+        for kept in self.split_open.iter_mut().flatten() {
+            kept.node = moved[kept.node as usize];
+        }
+        self.collect_at = (2 * self.nodes.len()).max(1 << 18);
+    }
+
+    /// Brings [`Engine::take_settled`] up to date.
+    pub fn settle(&mut self) {
+        self.collect();
+    }
+
+    /// Nodes of the best path that no later evidence can change, since the last call.
+    pub fn take_settled(&mut self) -> Vec<Node> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// After [`Engine::settle`]: if the settled path ends between genes (`last` is its last node), the place up to which
+    /// no gene that may still be chosen opens.
+    pub fn quiet_after(&self, last: Option<&Node>) -> Option<usize> {
+        if last.is_some_and(|node| node.event != Event::Close) {
+            return None;
+        }
+        let first = self.nodes[1..].iter().filter(|node| node.previous == 0);
+        let mut end = self.at;
+        for node in first {
+            if !matches!(node.event, Event::Open) {
+                return None;
+            }
+            end = end.min(node.position as usize);
+        }
+        Some(end)
+    }
+
+    /// Whether a state or a waiting entry traces back to the root directly.
+    fn rests_on_root(&self) -> bool {
+        self.base.iter().zip(&self.node).any(|(&base, &node)| base > IMPOSSIBLE && node == 0)
+            || self.ring.iter().flatten().any(|pending| pending.node == 0)
+            || self.split_open.iter().flatten().any(|kept| kept.value > IMPOSSIBLE && kept.node == 0)
+    }
+}

@@ -1,0 +1,374 @@
+//! Genes without introns: the best chain of open reading frames.
+//!
+//! Every open reading frame with each of its best few starts is a node. A chain runs from left to right; neighbours may
+//! overlap a little, nothing is contained, and the distance of neighbours counts by their strands. A circular sequence is
+//! decoded twice in a row, and one period of the chain is taken.
+
+use std::sync::Arc;
+
+use super::engine::{GAP, ROW};
+use super::gene_model::GeneModel;
+use super::parameters::{GeneParameters, log_prior};
+use super::priors::ranked_starts;
+use super::strand_tables::{NO_CODON, codon};
+use crate::dna::{self, GeneticCode};
+use crate::error::{Error, Result};
+use crate::gene::{Interval, Strand};
+
+/// Starts kept of each open reading frame.
+const STARTS: usize = 6;
+/// Largest overlap of neighbours, bp: on one strand, tail to tail, head to head.
+pub const SAME_STRAND_OVERLAP: i64 = 60;
+pub const CONVERGENT_OVERLAP: i64 = 200;
+pub const DIVERGENT_OVERLAP: i64 = 60;
+
+/// An open reading frame from one of its starts.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    left: i64,
+    right: i64,
+    /// 0 forward, 1 reverse.
+    strand: u8,
+    phase: u8,
+    partial_5: bool,
+    partial_3: bool,
+    score: f64,
+}
+
+pub struct ProkaryoteDecoder {
+    parameters: Arc<GeneParameters>,
+    code: &'static GeneticCode,
+    codes: Vec<u8>,
+    circular: bool,
+    /// Running sums of coding evidence by strand and frame, one row a boundary.
+    sums: Vec<[f64; 6]>,
+    /// + start, + stop, - start, - stop of each base.
+    signals: Vec<[f32; 4]>,
+}
+
+impl ProkaryoteDecoder {
+    pub fn new(
+        parameters: Arc<GeneParameters>,
+        code: &'static GeneticCode,
+        sequence: &[u8],
+        circular: bool,
+    ) -> ProkaryoteDecoder {
+        let codes = dna::base_codes(sequence);
+        let mut sums = Vec::with_capacity(sequence.len() + 1);
+        sums.push([0.0; 6]);
+        ProkaryoteDecoder { parameters, code, codes, circular, sums, signals: Vec::with_capacity(sequence.len()) }
+    }
+
+    /// Evidence of the next bases: `classes` and `signals` are `[bases, 2, 6]`.
+    pub fn push(&mut self, classes: &[f32], signals: &[f32]) -> Result<()> {
+        if classes.len() != signals.len() || classes.len() % ROW != 0 {
+            return Err(Error::input(format!(
+                "classes and signals hold {} and {} values; both need 12 a base",
+                classes.len(),
+                signals.len()
+            )));
+        }
+        let pushed = self.signals.len() + classes.len() / ROW;
+        if pushed > self.codes.len() {
+            return Err(Error::input(format!(
+                "evidence for {pushed} bases was given, the sequence has {}",
+                self.codes.len()
+            )));
+        }
+        let weights = &self.parameters.weights;
+        let limit = weights.logit_limit as f32;
+        let cut = |x: f32| if x.is_nan() { 0.0 } else { x.clamp(-limit, limit) };
+        for (class, signal) in classes.chunks_exact(ROW).zip(signals.chunks_exact(ROW)) {
+            let mut sum = *self.sums.last().expect("begins with one row");
+            if self.codes[self.signals.len()] < 4 {
+                for strand in 0..2 {
+                    for frame in 0..3 {
+                        let logit = f64::from(cut(class[strand * 6 + 1 + frame]));
+                        sum[strand * 3 + frame] += weights.cds_scale * logit + weights.cds_base;
+                    }
+                }
+            }
+            self.sums.push(sum);
+            self.signals.push([cut(signal[1]), cut(signal[4]), cut(signal[7]), cut(signal[10])]);
+        }
+        Ok(())
+    }
+
+    /// All genes of the sequence, sorted by position. On a circular one an end may pass the length.
+    pub fn finish(self) -> Result<Vec<GeneModel>> {
+        let length = self.codes.len();
+        if self.signals.len() != length {
+            return Err(Error::input(format!(
+                "evidence for {} bases was given, the sequence has {length}",
+                self.signals.len()
+            )));
+        }
+        let turns = if self.circular && length >= 3 { 2 } else { 1 };
+        let mut nodes = self.open_frames(0, turns);
+        nodes.extend(self.open_frames(1, turns));
+        nodes.sort_by_key(|node| (node.right, node.left, node.strand));
+        let chain = self.best_chain(&nodes);
+        let genes: Vec<Node> = chain.into_iter().map(|i| nodes[i]).collect();
+        let genes = if turns == 2 { one_period(&genes, length as i64) } else { genes };
+        let mut models: Vec<GeneModel> = genes.into_iter().map(model).collect();
+        models.sort_by_key(|gene| (gene.span(), gene.strand));
+        Ok(models)
+    }
+
+    /// Sum of coding evidence of `[left, right)` in the frame of a codon that begins at `left + frame_offset`.
+    fn evidence(&self, strand: usize, left: usize, right: usize, codon_start: usize) -> f64 {
+        let length = self.codes.len();
+        let turn = |from: usize, to: usize, shift: usize| {
+            // Frames count from the sequence's first base in each turn.
+            let frame = (codon_start + 3 * length - shift) % 3;
+            let column = strand * 3 + frame;
+            self.sums[to][column] - self.sums[from][column]
+        };
+        if right <= length {
+            turn(left, right, 0)
+        } else if left >= length {
+            turn(left - length, right - length, length)
+        } else {
+            turn(left, length, 0) + turn(0, right - length, length)
+        }
+    }
+
+    /// Nodes of one strand. `turns` 2 reads a circular sequence twice in a row.
+    fn open_frames(&self, strand: usize, turns: usize) -> Vec<Node> {
+        let length = self.codes.len();
+        let total = turns * length;
+        let starts = self.parameters.start_table(self.code);
+        let ranked = ranked_starts(self.code);
+        let oriented: Vec<u8> = match strand {
+            0 => (0..total).map(|i| self.codes[i % length]).collect(),
+            _ => (0..total)
+                .map(|i| match self.codes[(total - 1 - i) % length] {
+                    code @ 0..=3 => 3 - code,
+                    code => code,
+                })
+                .collect(),
+        };
+        // End of the last gap of unknown bases that began before each position: frames do not cross it.
+        let mut gaps = vec![false; total];
+        let mut run = 0;
+        for i in 0..total {
+            run = if oriented[i] > 3 { run + 1 } else { 0 };
+            gaps[i] = run >= GAP;
+        }
+        let mut nodes = Vec::new();
+        for offset in 0..3.min(total) {
+            // Starts since the last stop: position, rank, codon's score. `edge`: the frame is open from the first base.
+            let mut open: Vec<(usize, usize, f64)> = Vec::new();
+            let mut rank = 0;
+            let mut edge = turns == 1;
+            let mut at = offset;
+            while at + 3 <= total {
+                let index = codon(&oriented[at..]);
+                if gaps[at] || gaps[at + 1] || gaps[at + 2] {
+                    open.clear();
+                    rank = 0;
+                    edge = false;
+                } else if index != NO_CODON && self.code.is_stop_index(index as u8) {
+                    self.make_nodes(strand, total, &open, edge.then_some(offset), at + 3, false, &mut nodes);
+                    open.clear();
+                    rank = 0;
+                    edge = false;
+                } else if index != NO_CODON {
+                    if let Some(score) = starts[index] {
+                        open.push((at, rank, score));
+                    }
+                    rank += usize::from(ranked[index]);
+                }
+                at += 3;
+            }
+            if turns == 1 {
+                self.make_nodes(strand, total, &open, edge.then_some(offset), total, true, &mut nodes);
+            }
+        }
+        nodes
+    }
+
+    /// Nodes of one open reading frame that ends at `end`, in transcript coordinates.
+    #[allow(clippy::too_many_arguments)]
+    fn make_nodes(
+        &self,
+        strand: usize,
+        total: usize,
+        open: &[(usize, usize, f64)],
+        edge: Option<usize>,
+        end: usize,
+        partial_3: bool,
+        nodes: &mut Vec<Node>,
+    ) {
+        let weights = &self.parameters.weights;
+        let length = self.codes.len();
+        let minimum = weights.minimum_cds.max(6) as usize;
+        let signal = |position: usize, kind: usize| {
+            let forward = if strand == 0 { position } else { total - 1 - position };
+            f64::from(self.signals[forward % length][strand * 2 + kind])
+        };
+        let stop = match partial_3 {
+            true => weights.partial,
+            false => weights.stop.weight * signal(end - 1, 1) + weights.stop.bias,
+        };
+        let mut found: Vec<Node> = Vec::new();
+        let mut consider = |begin: usize, codon_start: usize, partial_5: bool, start: f64| {
+            let bases = end - begin;
+            if bases < minimum || bases > length {
+                return;
+            }
+            let (left, right, codon_at) = match strand {
+                0 => (begin, end, codon_start),
+                _ => (total - end, total - begin, total - codon_start),
+            };
+            let prior = match partial_5 || partial_3 {
+                // A cut gene is at least this long: the prior of its length says little.
+                true => 0.0,
+                false => weights.length * log_prior(&self.parameters.priors.single_exon, bases as u64),
+            };
+            let evidence = self.evidence(strand, left, right, codon_at);
+            let score = evidence + start + stop + weights.gene + prior;
+            if score > f64::NEG_INFINITY {
+                found.push(Node {
+                    left: left as i64,
+                    right: right as i64,
+                    strand: strand as u8,
+                    phase: (codon_start - begin) as u8,
+                    partial_5,
+                    partial_3,
+                    score,
+                });
+            }
+        };
+        if let Some(offset) = edge {
+            consider(0, offset, true, weights.partial);
+        }
+        for &(begin, rank, codon_score) in open {
+            let start = weights.start.weight * signal(begin, 0) + weights.start.bias;
+            consider(begin, begin, false, start + codon_score + self.parameters.rank_score(rank));
+        }
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.left.cmp(&b.left)).then(a.right.cmp(&b.right)));
+        found.truncate(STARTS);
+        nodes.extend(found);
+    }
+
+    /// Score of `right` directly after `left`; `None` where they may not be neighbours.
+    fn link(&self, left: &Node, right: &Node) -> Option<f64> {
+        if left.left >= right.left || left.right >= right.right {
+            return None;
+        }
+        let weights = &self.parameters.weights;
+        let priors = &self.parameters.priors;
+        let distance = right.left - left.right;
+        let (limit, prior, switch) = match (left.strand, right.strand) {
+            (0, 1) => (CONVERGENT_OVERLAP, &priors.convergent_distance, weights.switch),
+            (1, 0) => (DIVERGENT_OVERLAP, &priors.divergent_distance, weights.switch),
+            _ => (SAME_STRAND_OVERLAP, &priors.same_strand_distance, 0.0),
+        };
+        let overlap = (-distance).max(0);
+        (overlap <= limit).then(|| switch + weights.space * prior.at(distance) + weights.overlap * overlap as f64)
+    }
+
+    /// Indices of the best chain's nodes, left to right. `nodes` are sorted by their right ends.
+    fn best_chain(&self, nodes: &[Node]) -> Vec<usize> {
+        let priors = &self.parameters.priors;
+        let switch = self.parameters.weights.switch;
+        // Past the tables of distances a link depends on the strands alone.
+        let far = [&priors.same_strand_distance, &priors.convergent_distance, &priors.divergent_distance]
+            .iter()
+            .filter_map(|prior| prior.edges.last().copied())
+            .max()
+            .unwrap_or(0)
+            .max(1);
+        let mut best: Vec<(f64, u32)> = Vec::with_capacity(nodes.len());
+        // Best chain that ends in one of the nodes up to here, by strand.
+        let mut prefix: [Vec<(f64, u32)>; 2] = [Vec::new(), Vec::new()];
+        const NONE: u32 = u32::MAX;
+        for (j, node) in nodes.iter().enumerate() {
+            let mut top = (0.0, NONE);
+            let distant = nodes.partition_point(|other| other.right + far <= node.left);
+            if distant > 0 {
+                for (strand, prefix) in prefix.iter().enumerate() {
+                    let (value, i) = prefix[distant - 1];
+                    let value = value + if strand as u8 == node.strand { 0.0 } else { switch };
+                    if value > top.0 {
+                        top = (value, i);
+                    }
+                }
+            }
+            for i in distant..j {
+                if nodes[i].right > node.left + CONVERGENT_OVERLAP {
+                    break;
+                }
+                if let Some(link) = self.link(&nodes[i], node)
+                    && best[i].0 + link > top.0
+                {
+                    top = (best[i].0 + link, i as u32);
+                }
+            }
+            let value = top.0 + node.score;
+            best.push((value, top.1));
+            for (strand, prefix) in prefix.iter_mut().enumerate() {
+                let before = prefix.last().copied().unwrap_or((f64::NEG_INFINITY, NONE));
+                let own = strand as u8 == node.strand && value > before.0;
+                prefix.push(if own { (value, j as u32) } else { before });
+            }
+        }
+        let mut chain = Vec::new();
+        let end = (0..nodes.len()).max_by(|&a, &b| best[a].0.total_cmp(&best[b].0).then(b.cmp(&a)));
+        let mut at = match end {
+            Some(end) if best[end].0 > 0.0 => end as u32,
+            _ => NONE,
+        };
+        while at != NONE {
+            chain.push(at as usize);
+            at = best[at as usize].1;
+        }
+        chain.reverse();
+        chain
+    }
+}
+
+/// One turn of a chain that was found on two: from a gene of the first turn up to the same gene in the second.
+fn one_period(genes: &[Node], length: i64) -> Vec<Node> {
+    let same = |a: &Node, b: &Node| a.left + length == b.left && a.right + length == b.right && a.strand == b.strand;
+    // Far from the two ends of the doubled sequence, which are not really there.
+    let mut order: Vec<usize> = (0..genes.len()).collect();
+    order.sort_by_key(|&i| (genes[i].left - length / 2).abs());
+    let period = order.into_iter().find_map(|i| {
+        let j = genes.iter().position(|gene| same(&genes[i], gene))?;
+        Some((i, j))
+    });
+    let kept: Vec<Node> = match period {
+        Some((i, j)) => genes[i..j].to_vec(),
+        // The two turns differ everywhere, as happens with no or one gene: what begins in the first turn.
+        None => {
+            let mut kept: Vec<Node> = Vec::new();
+            for gene in genes.iter().filter(|gene| gene.left < length) {
+                if kept.first().is_none_or(|first| gene.right - length <= first.left) {
+                    kept.push(*gene);
+                }
+            }
+            kept
+        }
+    };
+    kept.into_iter()
+        .map(|mut gene| {
+            let turn = gene.left / length * length;
+            gene.left -= turn;
+            gene.right -= turn;
+            gene
+        })
+        .collect()
+}
+
+fn model(node: Node) -> GeneModel {
+    GeneModel {
+        strand: if node.strand == 0 { Strand::Forward } else { Strand::Reverse },
+        cds: vec![Interval::new(node.left as u64, node.right as u64)],
+        phase: node.phase,
+        partial_5: node.partial_5,
+        partial_3: node.partial_3,
+        score: node.score,
+    }
+}
