@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,9 +145,77 @@ def windows_of(
 
 # --- compare ---
 
+LEVELS: list[str]
+
+def compare(
+    predicted: Annotation,
+    reference: Annotation,
+    seqids: list[str] | None = None,
+    coding_only: bool = False,
+    strict: bool = False,
+    end_range: int = 100,
+) -> dict[str, dict[str, float]]:
+    """By level of ``LEVELS``: ``sn``, ``pr``, ``f1`` in percent, and the counts ``tp`` (found), ``ref``, ``pred``.
+
+    ``base`` to ``locus`` are gffcompare's, ``strict`` and ``end_range`` its ``--strict-match`` and ``-e`` (bp);
+    ``cds_base`` to ``gene`` look at coding sequences alone and are exact.
+    """
+
 # --- end of compare ---
 
 # --- decode ---
+
+class GeneDecoder:
+    """Turns evidence into gene models by an exact dynamic program; made from the JSON of gene parameters.
+
+    ``classes`` and ``signals`` are C-contiguous float32 ``[bases, 2, 6]``: class minus intergenic logits, and signal
+    logits at the base just inside. Raises InputError for anything else, and where evidence does not cover the sequence.
+    """
+
+    def __init__(self, parameters_json: str) -> None: ...
+    @property
+    def parameters(self) -> str: ...
+    @property
+    def program(self) -> Literal["spliced", "prokaryotes"]: ...
+    def decode(
+        self,
+        seqid: str,
+        sequence: bytes,
+        classes: NDArray[np.float32],
+        signals: NDArray[np.float32],
+        genetic_code: int = 1,
+        circular: bool = False,
+        min_score: float = 0.0,
+    ) -> Annotation:
+        """Genes of one sequence; ``min_score`` (probability, 0 to 1) leaves unlikely ones out."""
+
+    def stream(self, seqid: str, sequence: bytes, genetic_code: int = 1, circular: bool = False) -> GeneStream:
+        """The same with evidence that arrives in chunks; memory does not grow with the sequence's evidence."""
+
+class GeneStream:
+    """Decodes one sequence whose evidence arrives in chunks, from its first base to its last."""
+
+    def push(self, classes: NDArray[np.float32], signals: NDArray[np.float32]) -> None: ...
+    def finish(self, min_score: float = 0.0) -> Annotation: ...
+
+def default_gene_parameters(taxon: str) -> str: ...
+def gene_parameters_with_priors(parameters_json: str, counts_json: str) -> str: ...
+def collect_priors(
+    annotation: Annotation,
+    genome: Genome,
+    genetic_code: int = 1,
+    codes: dict[str, int] | None = None,
+    seqids: list[str] | None = None,
+) -> str:
+    """JSON of the counts behind the priors, from the canonical transcripts of complete coding genes."""
+
+def merge_priors(counts_json: list[str]) -> str: ...
+def longest_orfs(
+    genome: Genome, min_length: int = 300, genetic_code: int = 1, codes: dict[str, int] | None = None
+) -> Annotation:
+    """Every ATG..stop of at least ``min_length`` bp, longest first, each taken if no base of it was taken before."""
+
+def concat_annotations(annotations: list[Annotation]) -> Annotation: ...
 
 # --- end of decode ---
 

@@ -421,7 +421,6 @@ impl Engine {
                     self.sums[strand * 4 + frame] += weights.cds_scale * cut(row[1 + frame]) + weights.cds_base;
                 }
             }
-            self.sums[strand * 4 + 3] += weights.intron_scale * cut(row[4]) + weights.intron_base;
             let within = |list: &[(usize, usize)], cursor: &mut usize, at: usize| {
                 while *cursor < list.len() && list[*cursor].1 <= at {
                     *cursor += 1;
@@ -434,6 +433,9 @@ impl Engine {
                 }
             }
             let barred = within(&self.taken.forbidden[strand], &mut self.taken_at[strand][0], self.at);
+            // Where another gene of the strand has an exon, neither class is meant for an intron of this one.
+            self.sums[strand * 4 + 3] +=
+                if barred { weights.overlap } else { weights.intron_scale * cut(row[4]) + weights.intron_base };
             if barred || self.unknown_run >= GAP {
                 self.last_barred[strand] = self.at as u32 + 1;
                 for frame in 0..3 {

@@ -1,5 +1,7 @@
 //! What the dynamic programs return, and how it becomes an annotation.
 
+use rustc_hash::FxHashMap;
+
 use crate::annotation::Annotation;
 use crate::gene::{Flags, Gene, Interval, Strand, Transcript};
 
@@ -30,12 +32,12 @@ pub fn annotation(
     circular: bool,
     genetic_code: u32,
     mut models: Vec<GeneModel>,
-    probability: impl Fn(&GeneModel) -> f32,
+    probability: impl Fn(&GeneModel) -> Option<f32>,
 ) -> Annotation {
     models.sort_by_key(|model| (model.span(), model.strand));
     let genes = models.into_iter().enumerate().map(|(i, model)| {
         let id = format!("{seqid}.g{}", i + 1);
-        let score = Some(probability(&model));
+        let score = probability(&model);
         Gene {
             name: None,
             seqid: 0,
@@ -66,4 +68,29 @@ pub fn annotation(
         genes: genes.collect(),
         ..Annotation::default()
     }
+}
+
+/// One annotation of several, in their order; a sequence that several have appears once. Genes are sorted.
+pub fn concat(annotations: impl IntoIterator<Item = Annotation>) -> Annotation {
+    let mut all = Annotation::default();
+    let mut numbers: FxHashMap<String, u32> = FxHashMap::default();
+    for annotation in annotations {
+        let mut moved = Vec::with_capacity(annotation.seqids.len());
+        for (i, seqid) in annotation.seqids.iter().enumerate() {
+            let number = *numbers.entry(seqid.clone()).or_insert_with(|| {
+                all.seqids.push(seqid.clone());
+                all.lengths.push(annotation.lengths[i]);
+                all.circular.push(annotation.circular[i]);
+                all.genetic_codes.push(annotation.genetic_codes[i]);
+                (all.seqids.len() - 1) as u32
+            });
+            moved.push(number);
+        }
+        all.genes.extend(annotation.genes.into_iter().map(|mut gene| {
+            gene.seqid = moved[gene.seqid as usize];
+            gene
+        }));
+    }
+    all.sort();
+    all
 }

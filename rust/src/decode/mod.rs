@@ -5,6 +5,7 @@
 //! with introns, `prokaryotes` the best chain of open reading frames.
 
 pub mod engine;
+pub mod fit;
 pub mod gene_model;
 pub mod parameters;
 pub mod priors;

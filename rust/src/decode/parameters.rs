@@ -201,10 +201,8 @@ impl GeneParameters {
             Program::Prokaryotes => &[("ATG", 0.0), ("GTG", -1.5), ("TTG", -2.0)],
             Program::Spliced => &[("ATG", 0.0)],
         };
-        let (cds_base, gene, minimum_cds) = match program {
-            Program::Prokaryotes => (0.01, -5.0, 90),
-            Program::Spliced => (0.01, -5.0, 90),
-        };
+        let (cds_base, gene) = (0.01, -5.0);
+        let minimum_cds = if program == Program::Prokaryotes { 90 } else { 60 };
         let (same, convergent, divergent) = default_distances();
         Ok(GeneParameters {
             version: VERSION,
