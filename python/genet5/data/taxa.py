@@ -62,7 +62,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _resource(name: str) -> dict[str, Any]:
-    return tomllib.loads(resources.files("genet5").joinpath("resources", name).read_text(encoding="utf-8"))
+    return tomllib.loads((resources.files("genet5") / "resources" / name).read_text(encoding="utf-8"))
 
 
 @cache
@@ -80,7 +80,11 @@ class Limits:
 
     def of(self, species: str, taxon: str) -> Taxon:
         """The values that apply to a species."""
-        return replace(self.taxa[taxon], **self.species.get(species, {}))
+        return _changed(self.taxa[taxon], self.species.get(species, {}))
+
+
+def _changed(taxon: Taxon, row: Mapping[str, Any]) -> Taxon:
+    return replace(taxon, **row)
 
 
 def read_limits(path: str | Path | None = None) -> Limits:
@@ -98,7 +102,7 @@ def read_limits(path: str | Path | None = None) -> Limits:
     overrides = table.pop("species", {})
     species = {name: _checked_row(path, f"species.{name}", row) for name, row in _tables(path, overrides)}
     for name, row in _tables(path, table):
-        taxa[name] = replace(taxa.get(name, taxa[DEFAULT_TAXON]), name=name, **_checked_row(path, name, row))
+        taxa[name] = _changed(replace(taxa.get(name, taxa[DEFAULT_TAXON]), name=name), _checked_row(path, name, row))
     return Limits(taxa, species)
 
 

@@ -58,6 +58,20 @@ pub struct Options {
     pub lenient: bool,
 }
 
+/// A sequence without its bases.
+#[derive(Debug, Clone, Copy)]
+pub struct Outline<'a> {
+    pub id: &'a str,
+    /// In bp.
+    pub length: u64,
+    pub circular: bool,
+}
+
+fn outlines(genome: &Genome) -> Vec<Outline<'_>> {
+    let sequences = genome.sequences.iter();
+    sequences.map(|s| Outline { id: &s.id, length: s.bases.len() as u64, circular: s.circular }).collect()
+}
+
 impl Report {
     /// The number of examples kept for each reason.
     const EXAMPLES: usize = 5;
@@ -83,12 +97,16 @@ impl Report {
 impl Annotation {
     /// An annotation without genes on the sequences of a genome, to be filled with predictions.
     pub fn of_genome(genome: &Genome) -> Annotation {
-        let n = genome.sequences.len();
+        Annotation::of_outlines(&outlines(genome))
+    }
+
+    /// As [`Annotation::of_genome`], for sequences whose bases are elsewhere.
+    pub fn of_outlines(outlines: &[Outline<'_>]) -> Annotation {
         Annotation {
-            seqids: genome.sequences.iter().map(|s| s.id.clone()).collect(),
-            lengths: genome.sequences.iter().map(|s| Some(s.bases.len() as u64)).collect(),
-            circular: genome.sequences.iter().map(|s| s.circular).collect(),
-            genetic_codes: vec![None; n],
+            seqids: outlines.iter().map(|s| s.id.to_owned()).collect(),
+            lengths: outlines.iter().map(|s| Some(s.length)).collect(),
+            circular: outlines.iter().map(|s| s.circular).collect(),
+            genetic_codes: vec![None; outlines.len()],
             ..Annotation::default()
         }
     }
@@ -105,8 +123,13 @@ impl Annotation {
     /// None of the annotation's sequences is in the genome; a row passes the end of a sequence that is not circular
     /// (counted instead where the reading was lenient). Genes on sequences that the genome lacks are left out, counted.
     pub fn check_against(&mut self, genome: &Genome, options: Options) -> Result<()> {
+        self.check_against_outlines(&outlines(genome), options)
+    }
+
+    /// As [`Annotation::check_against`], for sequences whose bases are elsewhere.
+    pub fn check_against_outlines(&mut self, genome: &[Outline<'_>], options: Options) -> Result<()> {
         let path = self.path.clone().unwrap_or_default();
-        let indices = genome.indices();
+        let indices: FxHashMap<&str, usize> = genome.iter().enumerate().map(|(i, s)| (s.id, i)).collect();
         let place: Vec<Option<usize>> = self.seqids.iter().map(|id| indices.get(id.as_str()).copied()).collect();
         let with_genes: FxHashSet<u32> = self.genes.iter().map(|gene| gene.seqid).collect();
         if !with_genes.is_empty() && with_genes.iter().all(|&seqid| place[seqid as usize].is_none()) {
@@ -117,11 +140,11 @@ impl Annotation {
                 format!(
                     "none of the annotated sequences (such as '{first}') is in the genome, whose first is '{}'; \
                      give the genome that this annotation was made for",
-                    genome.sequences[0].id
+                    genome.first().map_or("", |s| s.id)
                 ),
             ));
         }
-        let mut fitted = Annotation::of_genome(genome);
+        let mut fitted = Annotation::of_outlines(genome);
         fitted.furthest = vec![(0, 0); fitted.seqids.len()];
         for (old, new) in place.iter().enumerate() {
             let Some(new) = *new else { continue };
@@ -132,7 +155,7 @@ impl Annotation {
             }
         }
         for (i, &(end, line)) in fitted.furthest.iter().enumerate() {
-            let length = genome.sequences[i].bases.len() as u64;
+            let length = genome[i].length;
             if end > length && !fitted.circular[i] && !options.lenient {
                 let id = &fitted.seqids[i];
                 return Err(Error::format(
@@ -149,7 +172,7 @@ impl Annotation {
                 report.count("gene on a sequence that the genome lacks", || format!("{} on {seqid}", gene.id));
                 continue;
             };
-            let length = genome.sequences[new].bases.len() as u64;
+            let length = genome[new].length;
             if gene.span.start >= length || gene.span.end > length * if fitted.circular[new] { 2 } else { 1 } {
                 if !options.lenient {
                     let id = &fitted.seqids[new];

@@ -69,11 +69,18 @@ pub struct Config {
 
     /// Threads.
     pub n_workers: usize,
+    /// Genomes of more bytes are read a sequence at a time instead of kept in memory.
+    #[serde(default = "keep_bytes")]
+    pub keep_bytes: u64,
     /// Files to write; none for a scan or a dry run.
     pub training: Option<PathBuf>,
     pub validation: Option<PathBuf>,
     /// JSON that goes into the packed files' metadata.
     pub flags: serde_json::Value,
+}
+
+fn keep_bytes() -> u64 {
+    256 << 20
 }
 
 impl Config {

@@ -1,38 +1,44 @@
 //! Reads a species: its sequences, what each is for, its genetic codes, its genes and what its source annotates.
 
-use std::path::PathBuf;
-
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::config::Config;
 use super::organelle::Organelle;
-use crate::annotation::{self, Annotation};
+use super::source::Source;
+use crate::annotation::{self, Annotation, Outline};
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
-use crate::fasta::{self, Genome};
-use crate::gene::Interval;
+use crate::gene::{Gene, Interval};
 use crate::language::{Policy, PreparedGene, SequenceContext, Telling};
 use crate::windows::{Locus, Role, Sequence};
 
-/// A species in memory. `genome.sequences`, `codes`, `roles` and `genes` go by the same index.
+/// A sequence of a species, without its bases.
+#[derive(Debug)]
+pub struct Facts {
+    pub id: String,
+    pub length: u64,
+    pub circular: bool,
+    pub n_runs: Vec<Interval>,
+    pub organelle: Option<Organelle>,
+    pub code: &'static GeneticCode,
+    pub role: Role,
+    /// Range of its genes in the annotation.
+    pub genes: std::ops::Range<usize>,
+}
+
+/// A species, without the bases of its sequences.
 pub struct Loaded {
-    pub genome: Genome,
+    pub sequences: Vec<Facts>,
     pub annotation: Annotation,
-    pub codes: Vec<&'static GeneticCode>,
-    pub roles: Vec<Role>,
-    pub organelles: Vec<Option<Organelle>>,
     pub policy: Policy,
-    /// Range of each sequence's genes in `annotation.genes`.
-    pub genes: Vec<std::ops::Range<usize>>,
     pub warnings: Vec<String>,
 }
 
 /// What is known of a sequence, for the report.
 #[derive(Debug, Serialize)]
-pub struct SequenceReport {
-    pub id: String,
+pub struct SequenceReport<'a> {
+    pub id: &'a str,
     pub length: u64,
     pub circular: bool,
     pub genetic_code: u32,
@@ -50,10 +56,10 @@ fn options(config: &Config) -> annotation::Options {
 }
 
 /// Fits annotations to the genome, and makes them one.
-fn fit(annotations: Vec<Annotation>, genome: &Genome, config: &Config) -> Result<Annotation> {
-    let mut all = Annotation::of_genome(genome);
+fn fit(annotations: Vec<Annotation>, genome: &[Outline<'_>], config: &Config) -> Result<Annotation> {
+    let mut all = Annotation::of_outlines(genome);
     for mut next in annotations {
-        next.check_against(genome, options(config))?;
+        next.check_against_outlines(genome, options(config))?;
         for (i, (circular, code)) in next.circular.iter().zip(&next.genetic_codes).enumerate() {
             all.circular[i] |= circular;
             all.genetic_codes[i] = all.genetic_codes[i].or(*code);
@@ -73,106 +79,109 @@ fn fit(annotations: Vec<Annotation>, genome: &Genome, config: &Config) -> Result
     Ok(all)
 }
 
-fn read_genome(config: &Config) -> Result<Genome> {
-    let mut genome = Genome::default();
-    let mut seen: FxHashMap<String, PathBuf> = FxHashMap::default();
-    for path in &config.genome {
-        for sequence in Genome::read(path)?.sequences {
-            if let Some(other) = seen.insert(sequence.id.clone(), path.clone()) {
-                let message = format!("the sequence '{}' is in {} as well", sequence.id, other.display());
-                return Err(Error::format(path, 1, message));
-            }
-            genome.sequences.push(sequence);
-        }
-    }
-    Ok(genome)
-}
-
 impl Loaded {
     /// Reads and checks a species. Runs on the caller's rayon pool.
-    pub fn read(config: &Config) -> Result<Loaded> {
-        let (genome, annotation) = rayon::join(|| read_genome(config), || read_annotation(config));
-        let mut genome = genome?;
-        let annotation = fit(annotation?, &genome, config)?;
-        for (sequence, &circular) in genome.sequences.iter_mut().zip(&annotation.circular) {
-            sequence.circular = circular;
-        }
+    pub fn read(config: &Config) -> Result<(Source, Loaded)> {
+        let read_genome = || -> Result<_> {
+            let source = Source::open(&config.genome, config.keep_bytes)?;
+            let mut seen = Vec::new();
+            source.visit(|_, batch| {
+                seen.par_extend(batch.par_iter().map(|sequence| {
+                    let organelle = Organelle::of(&sequence.id, &sequence.description);
+                    let length = sequence.bases.len() as u64;
+                    (sequence.id.clone(), length, sequence.circular, n_runs(&sequence.bases), organelle)
+                }));
+                Ok(())
+            })?;
+            source.check_ids(seen.iter().map(|(id, ..)| id.as_str()))?;
+            Ok((source, seen))
+        };
+        let (genome, annotation) = rayon::join(read_genome, || read_annotation(config));
+        let (source, seen) = genome?;
+        let outlines: Vec<Outline<'_>> =
+            seen.iter().map(|&(ref id, length, circular, ..)| Outline { id, length, circular }).collect();
+        let annotation = fit(annotation?, &outlines, config)?;
 
-        let mut genes = vec![0..0; genome.sequences.len()];
+        let mut sequences = Vec::with_capacity(seen.len());
         let mut start = 0;
-        for (number, range) in genes.iter_mut().enumerate() {
+        for (number, (id, length, _, n_runs, organelle)) in seen.into_iter().enumerate() {
             let end = start + annotation.genes[start..].partition_point(|gene| gene.seqid as usize == number);
-            *range = start..end;
+            sequences.push(Facts {
+                code: genetic_code(config, &id, organelle, annotation.genetic_codes[number])?,
+                role: role(config, &id, organelle)?,
+                circular: annotation.circular[number],
+                genes: start..end,
+                id,
+                length,
+                n_runs,
+                organelle,
+            });
             start = end;
         }
-
-        let organelles: Vec<Option<Organelle>> =
-            genome.sequences.iter().map(|sequence| Organelle::of(&sequence.id, &sequence.description)).collect();
-        let codes = genetic_codes(config, &genome, &annotation, &organelles)?;
         let mut warnings = Vec::new();
-        let roles = roles(config, &genome, &organelles, &mut warnings)?;
+        if sequences.iter().all(|sequence| sequence.role != Role::Training) {
+            warnings.push(format!("{}: no sequence is left for training", config.species));
+        }
         let policy = policy(config, &annotation);
-        Ok(Loaded { genome, annotation, codes, roles, organelles, policy, genes, warnings })
+        Ok((source, Loaded { sequences, annotation, policy, warnings }))
+    }
+
+    /// The genes of a sequence.
+    pub fn genes(&self, number: usize) -> &[Gene] {
+        &self.annotation.genes[self.sequences[number].genes.clone()]
     }
 
     /// Decides for every gene of a sequence whether and how it is told.
-    pub fn prepare(&self, sequence: usize) -> Vec<PreparedGene> {
-        let context = SequenceContext {
-            bases: &self.genome.sequences[sequence].bases,
-            circular: self.genome.sequences[sequence].circular,
-            code: self.codes[sequence],
-        };
-        let genes = &self.annotation.genes[self.genes[sequence].clone()];
-        genes.par_iter().map(|gene| PreparedGene::new(gene, &context, self.policy)).collect()
+    pub fn prepare(&self, number: usize, bases: &[u8]) -> Vec<PreparedGene> {
+        let facts = &self.sequences[number];
+        let context = SequenceContext { bases, circular: facts.circular, code: facts.code };
+        self.genes(number).par_iter().map(|gene| PreparedGene::new(gene, &context, self.policy)).collect()
     }
 
     /// A sequence as windows see it.
     pub fn outline(&self, number: usize, prepared: &[PreparedGene]) -> Sequence {
-        let sequence = &self.genome.sequences[number];
-        let genes = &self.annotation.genes[self.genes[number].clone()];
+        let facts = &self.sequences[number];
+        let introns = |gene: &Gene| {
+            gene.transcripts.first().map_or(0, |transcript| transcript.exons.len().saturating_sub(1) as u32)
+        };
         let loci = prepared
             .iter()
-            .zip(genes)
+            .zip(self.genes(number))
             .filter(|(prepared, _)| prepared.telling != Telling::Unannotated)
+            // What lies past the end of its sequence has no place in a window.
+            .filter(|(prepared, _)| prepared.span.start < facts.length)
             .map(|(prepared, gene)| Locus {
-                span: prepared.span,
+                span: within(prepared.span, facts),
                 strand: prepared.strand,
-                introns: gene
-                    .transcripts
-                    .first()
-                    .map_or(0, |transcript| transcript.exons.len().saturating_sub(1) as u32),
+                introns: introns(gene),
                 sayable: prepared.is_said(),
             })
-            // A locus past the end of its sequence has no place in a window.
-            .filter(|locus| locus.span.start < sequence.bases.len() as u64)
-            .map(|locus| Locus { span: within(locus.span, sequence), ..locus })
             .collect();
         Sequence {
-            name: sequence.id.clone(),
-            length: sequence.bases.len() as u64,
-            circular: sequence.circular,
-            n_runs: n_runs(&sequence.bases),
+            name: facts.id.clone(),
+            length: facts.length,
+            circular: facts.circular,
+            n_runs: facts.n_runs.clone(),
             loci,
-            role: self.roles[number],
+            role: facts.role,
         }
     }
 
-    pub fn sequence_report(&self, number: usize) -> SequenceReport {
-        let sequence = &self.genome.sequences[number];
+    pub fn sequence_report(&self, number: usize) -> SequenceReport<'_> {
+        let facts = &self.sequences[number];
         SequenceReport {
-            id: sequence.id.clone(),
-            length: sequence.bases.len() as u64,
-            circular: sequence.circular,
-            genetic_code: self.codes[number].number,
-            role: self.roles[number],
-            genes: self.genes[number].len(),
+            id: &facts.id,
+            length: facts.length,
+            circular: facts.circular,
+            genetic_code: facts.code.number,
+            role: facts.role,
+            genes: facts.genes.len(),
         }
     }
 }
 
-fn within(span: Interval, sequence: &fasta::Sequence) -> Interval {
-    let length = sequence.bases.len() as u64;
-    let most = if sequence.circular { span.start + length } else { length };
+fn within(span: Interval, sequence: &Facts) -> Interval {
+    let most = if sequence.circular { span.start + sequence.length } else { sequence.length };
     Interval::new(span.start, span.end.min(most))
 }
 
@@ -189,62 +198,39 @@ pub fn n_runs(bases: &[u8]) -> Vec<Interval> {
     runs
 }
 
-fn genetic_codes(
+fn genetic_code(
     config: &Config,
-    genome: &Genome,
-    annotation: &Annotation,
-    organelles: &[Option<Organelle>],
-) -> Result<Vec<&'static GeneticCode>> {
-    let mut codes = Vec::with_capacity(genome.sequences.len());
-    for (i, sequence) in genome.sequences.iter().enumerate() {
-        let stated = annotation.genetic_codes[i];
-        let number = config.codes.get(&sequence.id).copied().or(match organelles[i] {
-            None => config.genetic_code.or(stated).or(Some(config.default_code)),
-            Some(Organelle::Mitochondrion) => stated.or(Some(config.mitochondrial_code)),
-            Some(Organelle::Plastid) => stated.or(Some(config.plastid_code)),
-        });
-        let number = number.unwrap_or(config.default_code);
-        codes.push(GeneticCode::by_number(number).ok_or_else(|| {
-            Error::input(format!(
-                "{}: there is no genetic code {number} (sequence '{}'); NCBI's are 1 to 6, 9 to 16 and 21 to 33",
-                config.species, sequence.id
-            ))
-        })?);
-    }
-    Ok(codes)
+    id: &str,
+    organelle: Option<Organelle>,
+    stated: Option<u32>,
+) -> Result<&'static GeneticCode> {
+    let number = config.codes.get(id).copied().unwrap_or(match organelle {
+        None => config.genetic_code.or(stated).unwrap_or(config.default_code),
+        Some(Organelle::Mitochondrion) => stated.unwrap_or(config.mitochondrial_code),
+        Some(Organelle::Plastid) => stated.unwrap_or(config.plastid_code),
+    });
+    GeneticCode::by_number(number).ok_or_else(|| {
+        Error::input(format!(
+            "{}: there is no genetic code {number} (sequence '{id}'); NCBI's are 1 to 6, 9 to 16 and 21 to 33",
+            config.species
+        ))
+    })
 }
 
-/// What each sequence is for. Ids that flags name for all species need not be in this one; that none has them is for
-/// the caller to say.
-fn roles(
-    config: &Config,
-    genome: &Genome,
-    organelles: &[Option<Organelle>],
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Role>> {
-    let mut roles = Vec::with_capacity(genome.sequences.len());
-    for (sequence, organelle) in genome.sequences.iter().zip(organelles) {
-        let named = |ids: &[String]| ids.contains(&sequence.id);
-        if named(&config.validation_seqids) && (named(&config.test_seqids) || named(&config.exclude_seqids)) {
-            return Err(Error::input(format!(
-                "{}: the sequence '{}' is named for validation and for testing or exclusion; name it once",
-                config.species, sequence.id
-            )));
-        }
-        roles.push(if named(&config.test_seqids) || named(&config.exclude_seqids) {
-            Role::Neither
-        } else if named(&config.validation_seqids) {
-            Role::Validation
-        } else if organelle.is_some() && !config.organelles {
-            Role::Neither
-        } else {
-            Role::Training
-        });
+/// What a sequence is for. Ids that flags name for all species need not be in this one; that none has them is for the
+/// caller to say.
+fn role(config: &Config, id: &str, organelle: Option<Organelle>) -> Result<Role> {
+    let named = |ids: &[String]| ids.iter().any(|named| named == id);
+    let left_out = named(&config.test_seqids) || named(&config.exclude_seqids);
+    match named(&config.validation_seqids) {
+        true if left_out => Err(Error::input(format!(
+            "{}: the sequence '{id}' is named for validation and for testing or exclusion; name it once",
+            config.species
+        ))),
+        true => Ok(Role::Validation),
+        false if left_out || (organelle.is_some() && !config.organelles) => Ok(Role::Neither),
+        false => Ok(Role::Training),
     }
-    if !roles.contains(&Role::Training) {
-        warnings.push(format!("{}: no sequence is left for training", config.species));
-    }
-    Ok(roles)
 }
 
 /// What the source annotates. UTRs, if a tenth of the coding genes has one; non-coding genes, if there is one to

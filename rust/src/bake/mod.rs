@@ -9,6 +9,7 @@ mod load;
 mod organelle;
 mod report;
 mod segments;
+mod source;
 mod tracks;
 mod write;
 
@@ -24,13 +25,14 @@ pub use write::{COMPLEX, EASY, TYPICAL};
 
 use crate::annotation::biotype;
 use crate::error::{Error, Result};
-use crate::fasta::Genome;
+use crate::fasta::{self, Genome};
 use crate::language::{Vocabulary, biotype_token, builtin_tokens};
 use crate::tokenizer::{self, Tokenizer};
 use crate::windows::{self, Placed, Plan, Sequence};
 use load::Loaded;
 use report::Report;
 use segments::{Maker, SequenceGenes};
+use source::Source;
 use tracks::Tracks;
 use write::Writer;
 
@@ -42,6 +44,7 @@ pub type Progress<'a> = dyn Fn(u64, u64) -> Result<()> + Sync + 'a;
 
 /// A species read and its windows placed.
 struct Placement {
+    source: Source,
     species: Loaded,
     genes: Vec<SequenceGenes>,
     sequences: Vec<Sequence>,
@@ -55,17 +58,20 @@ fn pool(config: &Config) -> Result<rayon::ThreadPool> {
 }
 
 fn place(config: &Config) -> Result<Placement> {
-    let species = Loaded::read(config)?;
-    let count = species.genome.sequences.len();
-    let (genes, sequences): (Vec<SequenceGenes>, Vec<Sequence>) = (0..count)
-        .into_par_iter()
-        .map(|number| {
-            let prepared = species.prepare(number);
+    let (source, species) = Loaded::read(config)?;
+    let (mut genes, mut sequences) = (Vec::new(), Vec::new());
+    source.visit(|first, batch| {
+        let made = batch.par_iter().enumerate().map(|(i, sequence)| {
+            let number = first + i;
+            let prepared = species.prepare(number, &sequence.bases);
             let outline = species.outline(number, &prepared);
-            let sequence = &species.genome.sequences[number];
-            (SequenceGenes::new(prepared, sequence.bases.len() as u64, sequence.circular), outline)
-        })
-        .unzip();
+            (SequenceGenes::new(prepared, outline.length, outline.circular), outline)
+        });
+        let (made_genes, outlines): (Vec<_>, Vec<_>) = made.unzip();
+        genes.extend(made_genes);
+        sequences.extend(outlines);
+        Ok(())
+    })?;
     let options = windows::Options {
         sizes: config.sizes()?,
         seed: config.seed,
@@ -76,7 +82,7 @@ fn place(config: &Config) -> Result<Placement> {
         reverse_complement: config.reverse_complement,
     };
     let plan = windows::plan(&sequences, &options);
-    Ok(Placement { species, genes, sequences, plan })
+    Ok(Placement { source, species, genes, sequences, plan })
 }
 
 /// What a species needs before it can be baked: `missing_builtin` and `missing_biotypes` (tokens that the tokenizer lacks) and
@@ -128,7 +134,7 @@ pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
     let tokenizer = Tokenizer::load(&config.tokenizer)?;
     let vocabulary = Vocabulary::from_tokens(tokenizer.tokens().to_vec())?;
     pool(config)?.install(|| {
-        let Placement { species, genes, sequences, plan } = place(config)?;
+        let Placement { source, species, genes, sequences, plan } = place(config)?;
         progress(0, 1)?;
         let tracks = Tracks::read(config, &species)?;
         let maker = Maker {
@@ -142,16 +148,26 @@ pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
         let mut report = Report::new(config, &species, &sequences, &genes, &plan);
         let total: u64 = plan.training.iter().chain(&plan.validation).map(|window| window.length).sum();
         let mut done = 0;
-        for (path, windows, is_training) in [(training, &plan.training, true), (validation, &plan.validation, false)] {
-            let mut writer = Writer::create(path, config, &species, &tokenizer)?;
-            let mut counts = SegmentCounts::default();
-            for chunk in windows.chunks(CHUNK) {
-                let (segments, added) = encode(&maker, chunk)?;
-                writer.add(&segments, |window| plan.stratum(window))?;
-                counts += added;
-                done += chunk.iter().map(|window| window.length).sum::<u64>();
-                progress(done, total)?;
+        let mut halves = [
+            (Writer::create(training, config, &species, &tokenizer)?, &plan.training[..], SegmentCounts::default()),
+            (Writer::create(validation, config, &species, &tokenizer)?, &plan.validation[..], SegmentCounts::default()),
+        ];
+        source.visit(|first, batch| {
+            let end = first + batch.len();
+            for (writer, windows, counts) in &mut halves {
+                let (here, later) = windows.split_at(windows.partition_point(|window| window.sequence < end));
+                *windows = later;
+                for chunk in here.chunks(CHUNK) {
+                    let (segments, added) = encode(&maker, chunk, first, batch)?;
+                    writer.add(&segments, |window| plan.stratum(window))?;
+                    *counts += added;
+                    done += chunk.iter().map(|window| window.length).sum::<u64>();
+                    progress(done, total)?;
+                }
             }
+            Ok(())
+        })?;
+        for ((writer, _, counts), is_training) in halves.into_iter().zip([true, false]) {
             let packs = writer.finish(&report.metadata(config, Value::Null))?;
             report.add(is_training, counts, packs);
         }
@@ -159,11 +175,18 @@ pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
     })
 }
 
-/// The segments of windows, in their order.
-fn encode(maker: &Maker<'_>, windows: &[Placed]) -> Result<(Vec<Segment>, SegmentCounts)> {
+/// The segments of windows of a batch of sequences, in the windows' order.
+fn encode(
+    maker: &Maker<'_>,
+    windows: &[Placed],
+    first: usize,
+    batch: &[fasta::Sequence],
+) -> Result<(Vec<Segment>, SegmentCounts)> {
     let made: Vec<(Option<Segment>, SegmentCounts)> = windows
         .par_iter()
-        .map_init(tokenizer::Scratch::default, |scratch, &window| maker.segment(window, scratch))
+        .map_init(tokenizer::Scratch::default, |scratch, &window| {
+            maker.segment(window, &batch[window.sequence - first].bases, scratch)
+        })
         .collect::<Result<_>>()?;
     let counts = made.iter().map(|(_, counts)| *counts).sum();
     Ok((made.into_iter().filter_map(|(segment, _)| segment).collect(), counts))

@@ -34,8 +34,7 @@ impl Report {
         let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
         let (mut told, mut coding, mut coding_told, mut biotypes) = (0_u64, 0_u64, 0_u64, BTreeMap::<&str, u64>::new());
         for &i in &used {
-            let models = &species.annotation.genes[species.genes[i].clone()];
-            for (gene, prepared) in models.iter().zip(genes[i].prepared()) {
+            for (gene, prepared) in species.genes(i).iter().zip(genes[i].prepared()) {
                 for (_, reason) in &prepared.dropped {
                     *dropped.entry(reason.name()).or_default() += 1;
                 }
@@ -76,8 +75,8 @@ impl Report {
         };
         let organelles: Vec<&str> = sequences
             .iter()
-            .zip(&species.organelles)
-            .filter(|(sequence, organelle)| organelle.is_some() && sequence.role == Role::Neither)
+            .zip(&species.sequences)
+            .filter(|(sequence, facts)| facts.organelle.is_some() && sequence.role == Role::Neither)
             .map(|(sequence, _)| sequence.name.as_str())
             .collect();
         let regions: Vec<Value> = plan
@@ -111,7 +110,7 @@ impl Report {
             "gene_limit": config.gene_limit,
             "policy": { "utr": species.policy.utr, "noncoding": species.policy.noncoding },
             "sequences": sequence_reports,
-            "genes": used.iter().map(|&i| species.genes[i].len()).sum::<usize>(),
+            "genes": used.iter().map(|&i| species.genes(i).len()).sum::<usize>(),
             "genes_told": told,
             "genes_left_out": left_out,
             "transcripts_left_out": dropped,

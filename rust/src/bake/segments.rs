@@ -113,7 +113,13 @@ pub struct Maker<'a> {
 
 impl Maker<'_> {
     /// The segment of a window, or `None` where nearly all of it takes no loss.
-    pub fn segment(&self, window: Placed, scratch: &mut Scratch) -> Result<(Option<Segment>, SegmentCounts)> {
+    /// `sequence` are the bases of the window's sequence.
+    pub fn segment(
+        &self,
+        window: Placed,
+        sequence: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<(Option<Segment>, SegmentCounts)> {
         let mut counts = SegmentCounts::default();
         let clipped = self.clip(window, &mut counts);
         let ignored = clipped.ignore_intervals();
@@ -122,7 +128,7 @@ impl Maker<'_> {
             return Ok((None, SegmentCounts { windows_mostly_ignored: 1, ..SegmentCounts::default() }));
         }
         let labels = language::encode(&clipped.genes, self.vocabulary)?;
-        let bases = self.bases(window);
+        let bases = bases_of(window, sequence);
         let mut tokens = Vec::with_capacity(bases.len() / 4 + 8);
         self.tokenizer.encode_into(&bases, scratch, &mut tokens);
         let tracks = self.tracks.map(|tracks| {
@@ -152,14 +158,14 @@ impl Maker<'_> {
     /// The genes of a window, with as many isoforms as the label budget allows.
     fn clip(&self, window: Placed, counts: &mut SegmentCounts) -> ClippedWindow {
         let genes = &self.genes[window.sequence];
-        let sequence = &self.species.genome.sequences[window.sequence];
+        let facts = &self.species.sequences[window.sequence];
         let mut indices: Vec<usize> = genes.index.overlapping(window.span()).into_iter().map(|hit| hit.index).collect();
         indices.sort_unstable();
         indices.dedup();
         let place = language::Window { start: window.start, length: window.length as u32, reverse: window.reverse };
         let cut = |isoforms: usize| {
             let genes = indices.iter().map(|&i| &genes.prepared[i]);
-            language::clip(genes, place, sequence.bases.len() as u64, sequence.circular, self.species.policy, isoforms)
+            language::clip(genes, place, facts.length, facts.circular, self.species.policy, isoforms)
         };
         let budget = self.config.max_target_len as usize;
         let mut isoforms = match self.config.isoforms {
@@ -196,19 +202,18 @@ impl Maker<'_> {
         }
         clipped
     }
+}
 
-    /// The bases of a window as they lie in it, in the genome's case.
-    fn bases(&self, window: Placed) -> Vec<u8> {
-        let sequence = &self.species.genome.sequences[window.sequence].bases;
-        let length = sequence.len() as u64;
-        let span = window.span();
-        let mut bases = Vec::with_capacity(span.len() as usize);
-        bases.extend_from_slice(&sequence[span.start as usize..span.end.min(length) as usize]);
-        if span.end > length {
-            bases.extend_from_slice(&sequence[..(span.end - length) as usize]);
-        }
-        if window.reverse { reverse_complement(&bases) } else { bases }
+/// The bases of a window as they lie in it, in the genome's case.
+fn bases_of(window: Placed, sequence: &[u8]) -> Vec<u8> {
+    let length = sequence.len() as u64;
+    let span = window.span();
+    let mut bases = Vec::with_capacity(span.len() as usize);
+    bases.extend_from_slice(&sequence[span.start as usize..span.end.min(length) as usize]);
+    if span.end > length {
+        bases.extend_from_slice(&sequence[..(span.end - length) as usize]);
     }
+    if window.reverse { reverse_complement(&bases) } else { bases }
 }
 
 /// Why genes of the sequences in use are not told: number of genes by reason.

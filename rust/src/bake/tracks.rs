@@ -6,6 +6,8 @@
 //! A model that always sees perfect hints learns to trust nothing else, so only a share of the windows gets them, and
 //! those with noise: hints are dropped and invented, as AUGUSTUS is trained with them.
 
+use rustc_hash::FxHashMap;
+
 use super::config::Config;
 use super::load::Loaded;
 use crate::error::{Error, Result};
@@ -50,10 +52,11 @@ impl Tracks {
         if !config.tracks {
             return Ok(None);
         }
-        let mut hints: Vec<Vec<Hint>> = vec![vec![]; species.genome.sequences.len()];
+        let mut hints: Vec<Vec<Hint>> = vec![vec![]; species.sequences.len()];
         if let Some(path) = &config.hints {
             let text = input::text(path)?;
-            let numbers = species.genome.indices();
+            let numbers: FxHashMap<&str, usize> =
+                species.sequences.iter().enumerate().map(|(number, facts)| (facts.id.as_str(), number)).collect();
             let mut introns = 0_u64;
             let mut elsewhere = 0_u64;
             for (i, line) in input::without_mark(&text).split(|&byte| byte == b'\n').enumerate() {
@@ -88,11 +91,11 @@ impl Tracks {
                     elsewhere += 1;
                     continue;
                 };
-                let length = species.genome.sequences[sequence].bases.len() as u64;
+                let length = species.sequences[sequence].length;
                 if start == 0 || start > end || end > length {
                     return Err(fail(format!(
                         "a hint from {start} to {end} does not lie on '{}' of {length} bp",
-                        species.genome.sequences[sequence].id
+                        species.sequences[sequence].id
                     )));
                 }
                 let strand = match columns[6] {
@@ -108,12 +111,12 @@ impl Tracks {
         }
         let sequences = hints
             .into_iter()
-            .zip(&species.genome.sequences)
+            .zip(&species.sequences)
             .map(|(mut hints, sequence)| {
                 hints.sort_by_key(|hint| (hint.span, hint.strand));
                 hints.dedup();
                 let spans = hints.iter().map(|hint| hint.span);
-                let index = SpanIndex::new(spans, sequence.bases.len() as u64, sequence.circular);
+                let index = SpanIndex::new(spans, sequence.length, sequence.circular);
                 SequenceHints { hints, index }
             })
             .collect();
@@ -135,7 +138,7 @@ impl Tracks {
         tokenizer: &Tokenizer,
         species: &Loaded,
     ) -> (Vec<u8>, bool) {
-        let name = &species.genome.sequences[window.sequence].id;
+        let name = &species.sequences[window.sequence].id;
         let share = |purpose: &str, position: u64| draw(self.seed, purpose, name, position);
         let shown = self.has_hints && (share("hinted window", window.start) as f64) < self.ratio * u64::MAX as f64;
         let mut by_base = vec![0_u8; bases.len()];

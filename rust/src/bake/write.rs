@@ -49,11 +49,11 @@ impl<'a> Writer<'a> {
             };
             self.file.add(&packed::Segment {
                 species: &self.config.species,
-                seqid: &self.species.genome.sequences[sequence].id,
+                seqid: &self.species.sequences[sequence].id,
                 start,
                 length: length as u32,
                 reverse,
-                genetic_code: self.species.codes[sequence].number as u8,
+                genetic_code: self.species.sequences[sequence].code.number as u8,
                 flags,
                 tokens: &segment.tokens,
                 labels: &segment.labels,

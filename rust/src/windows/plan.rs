@@ -183,7 +183,10 @@ fn validation_regions(sequences: &[Sequence], options: &Options) -> Vec<Region> 
         })
         .collect();
     let sizes = options.sizes;
-    let most_genes = (options.gene_limit as f64 * options.validation_fraction).ceil() as u64;
+    // Where genes are rare, a few regions hold their share of them; the limit of genes is for both halves.
+    let all: usize = candidates.iter().map(|candidate| candidate.genes.len()).sum();
+    let share = |genes: f64| (genes * options.validation_fraction).ceil() as u64;
+    let most_genes = share(options.gene_limit as f64).min(2 * share(all as f64)).max(1);
     draw_regions(
         &candidates,
         sizes.window,

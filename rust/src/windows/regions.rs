@@ -60,7 +60,10 @@ pub fn draw_regions(
     max_n_ratio: f64,
     seed: u64,
 ) -> Vec<Region> {
-    let total: u64 = candidates.iter().map(|candidate| candidate.length).sum();
+    let total: u64 = candidates
+        .iter()
+        .map(|candidate| candidate.length - candidate.n_runs.iter().map(|run| run.len()).sum::<u64>())
+        .sum();
     let target = (total as f64 * fraction).round() as u64;
     if target == 0 {
         return vec![];
