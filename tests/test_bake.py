@@ -201,6 +201,16 @@ def test_order_of_files_and_rows_is_irrelevant(raw, tmp_path, tokenizer):
     assert other["validation.packed"] == expected["validation.packed"]
 
 
+def test_genomes_read_a_sequence_at_a_time_give_the_same_bytes(raw, tmp_path, tokenizer, monkeypatch):
+    import genet5.data.bake
+
+    _, expected = baked(raw, tmp_path / "kept", tokenizer)
+    config = genet5.data.bake._config
+    monkeypatch.setattr(genet5.data.bake, "_config", lambda *arguments: {**config(*arguments), "keep_bytes": 0})
+    _, streamed = baked(raw, tmp_path / "streamed", tokenizer)
+    assert streamed == expected
+
+
 def test_resume_keeps_finished_species(raw, tmp_path, tokenizer, capsys):
     _, expected = baked(raw, tmp_path / "one", tokenizer)
     broken = raw / "unicellular" / "beta" / "genome.fa.gz"
