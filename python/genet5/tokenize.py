@@ -6,15 +6,15 @@ the annotation language appended (``genet5 tokens append``), among them runs of 
 >>> tokenizer = default_tokenizer()
 >>> ids = tokenizer.encode(b"ACGTGGTTTAAACGNNacgt")
 >>> [tokenizer.tokens[token] for token in ids]
-['ACG', 'TGGTTTAAA', 'CG', '[UNK]', '[UNK]', 'ACG', 'T']
+['A', 'CGTG', 'GTTTAAA', 'CG', '[UNK]', '[UNK]', 'A', 'C', 'GT']
 >>> token_starts(tokenizer, ids).tolist()
-[0, 3, 12, 14, 15, 16, 19]
+[0, 1, 5, 12, 14, 15, 16, 17, 18]
 
 Many sequences at once, on several threads:
 
 >>> ids, offsets = tokenizer.encode_batch([b"ACGT", b"TTTT"], threads=2)
 >>> offsets.tolist()
-[0, 2, 3]
+[0, 3, 4]
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def new_biotype_tokens(annotations: Iterable[str | PathLike[str]]) -> list[str]:
     Pseudogenes and mobile elements are never said, so they need none.
     """
     known = set(builtin_tokens())
-    found = set()
+    found: set[str] = set()
     for path in annotations:
         for gene in Annotation.read(path).genes:
             if not {"pseudogene", "mobile_element"} & set(gene.flags):

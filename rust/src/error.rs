@@ -31,10 +31,33 @@ impl Error {
     }
 
     pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
-        Error::Io { path: path.as_ref().to_path_buf(), source }
+        Error::Io { path: path.as_ref().to_path_buf(), source: numbered(source) }
     }
 
     pub fn input(message: impl Into<String>) -> Self {
         Error::Input(message.into())
     }
+}
+
+/// The system's error with its number, from which Python chooses the exception: temporary files wrap errors and keep only
+/// their kind.
+fn numbered(error: io::Error) -> io::Error {
+    use io::ErrorKind as Kind;
+    if error.raw_os_error().is_some() {
+        return error;
+    }
+    // Numbers of Linux.
+    let number = match error.kind() {
+        Kind::NotFound => 2,
+        Kind::PermissionDenied => 13,
+        Kind::AlreadyExists => 17,
+        Kind::NotADirectory => 20,
+        Kind::IsADirectory => 21,
+        Kind::FileTooLarge => 27,
+        Kind::StorageFull => 28,
+        Kind::ReadOnlyFilesystem => 30,
+        Kind::QuotaExceeded => 122,
+        _ => return error,
+    };
+    io::Error::from_raw_os_error(number)
 }

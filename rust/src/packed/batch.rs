@@ -51,8 +51,10 @@ impl LabelContext {
     pub fn new(reader: &Reader) -> Result<Self> {
         let vocabulary = language::Vocabulary::from_tokens(reader.vocabulary().tokens().to_vec())?;
         let mut tables = FxHashMap::default();
-        for index in 0..reader.segment_count() {
-            let number = reader.segment(index)?.genetic_code;
+        let segments = reader.tables()?;
+        let rows = (0..reader.len()).flat_map(|sample| segments.segments(&segments.sample(sample)).collect::<Vec<_>>());
+        for (index, row) in rows {
+            let number = row.genetic_code;
             if let std::collections::hash_map::Entry::Vacant(place) = tables.entry(number) {
                 let code = GeneticCode::by_number(u32::from(number))
                     .ok_or_else(|| reader.damaged(&format!("segment {index} has the unknown genetic code {number}")))?;

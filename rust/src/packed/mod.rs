@@ -12,7 +12,7 @@ mod writer;
 pub use batch::{Batch, LabelContext, Want};
 pub use format::{FIRST_CALLER_FLAG, HAS_TRACKS, SampleRow, SegmentRow, VERSION};
 pub use operations::{Share, merge, merge_metadata, shuffle, split, subset, verify};
-pub use reader::{Reader, Trace};
+pub use reader::{Reader, Tables, Trace};
 pub use vocabulary::Vocabulary;
 pub use writer::{Segment, Writer};
 

@@ -185,7 +185,7 @@ pub fn verify(reader: &Reader) -> Result<u64> {
 }
 
 fn metadata_of(reader: &Reader) -> Result<Value> {
-    serde_json::from_str(&reader.metadata()?).map_err(|e| reader.damaged(&format!("its metadata is not JSON ({e})")))
+    serde_json::from_str(reader.metadata()).map_err(|e| reader.damaged(&format!("its metadata is not JSON ({e})")))
 }
 
 /// A file's metadata with one more step in its history.

@@ -26,6 +26,7 @@ pub struct Reader {
     vocabulary: Vocabulary,
     species: Vec<String>,
     seqids: Vec<String>,
+    metadata: String,
     has_tracks: bool,
     /// The file's time of change when its content was last found to be what was opened.
     changed: Mutex<(i64, i64)>,
@@ -48,18 +49,18 @@ pub struct Trace {
 
 /// Index and segment table in memory, for work on whole files, which may last: the map is safe to read only just after
 /// the file's size was checked.
-pub(super) struct Tables {
+pub struct Tables {
     samples: Vec<u8>,
     segments: Vec<u8>,
 }
 
 impl Tables {
-    pub(super) fn sample(&self, index: usize) -> SampleRow {
+    pub fn sample(&self, index: usize) -> SampleRow {
         SampleRow::parse(&self.samples[index * SampleRow::BYTES..][..SampleRow::BYTES])
     }
 
     /// The segments of a sample, with their numbers.
-    pub(super) fn segments(&self, sample: &SampleRow) -> impl Iterator<Item = (usize, SegmentRow)> + '_ {
+    pub fn segments(&self, sample: &SampleRow) -> impl Iterator<Item = (usize, SegmentRow)> + '_ {
         let first = sample.first_segment as usize;
         (first..first + sample.segments as usize)
             .map(|index| (index, SegmentRow::parse(&self.segments[index * SegmentRow::BYTES..][..SegmentRow::BYTES])))
@@ -140,15 +141,26 @@ impl Reader {
                 .ok_or_else(|| damaged(path, &format!("its section '{}' is wrong", which.name())))
         };
         let (species, seqids) = (strings(Section::Species)?, strings(Section::Seqids)?);
-        let json = text(path, section(Section::Metadata)?, Section::Metadata)?;
-        serde_json::from_str::<serde_json::Value>(json)
+        let json = text(path, section(Section::Metadata)?, Section::Metadata)?.to_string();
+        serde_json::from_str::<serde_json::Value>(&json)
             .map_err(|e| damaged(path, &format!("its metadata is not JSON ({e})")))?;
         section(Section::Samples)?;
         section(Section::Segments)?;
         let changed = Mutex::new((metadata.mtime(), metadata.mtime_nsec()));
         let path = path.to_path_buf();
-        let mut reader =
-            Reader { path, file, map, header, entries, vocabulary, species, seqids, has_tracks: false, changed };
+        let mut reader = Reader {
+            path,
+            file,
+            map,
+            header,
+            entries,
+            vocabulary,
+            species,
+            seqids,
+            metadata: json,
+            has_tracks: false,
+            changed,
+        };
         reader.has_tracks = reader.check_tables()?;
         Ok(reader)
     }
@@ -194,9 +206,8 @@ impl Reader {
     }
 
     /// The metadata block, as JSON text.
-    pub fn metadata(&self) -> Result<String> {
-        let section = section_bytes(&self.path, &self.map, &self.entries, Section::Metadata)?;
-        text(&self.path, section, Section::Metadata).map(str::to_string)
+    pub fn metadata(&self) -> &str {
+        &self.metadata
     }
 
     /// A number that is the same for files of the same content: the header's checksum, which covers all others.
@@ -275,7 +286,7 @@ impl Reader {
     }
 
     /// Both tables, read anew and held against their checksums.
-    pub(super) fn tables(&self) -> Result<Tables> {
+    pub fn tables(&self) -> Result<Tables> {
         self.check_unchanged()?;
         let read = |section: Section| {
             let entry = self.entry(section);

@@ -283,7 +283,7 @@ fn merging_needs_tokenizers_that_continue_one_another() {
     let reader = Reader::open(&merged).expect("open");
     assert_eq!(reader.vocabulary(), grown.vocabulary());
     assert_eq!(reader.len(), old.len() + grown.len());
-    let metadata: serde_json::Value = serde_json::from_str(&reader.metadata().expect("metadata")).expect("JSON");
+    let metadata: serde_json::Value = serde_json::from_str(reader.metadata()).expect("JSON");
     assert_eq!(metadata, json!({"species": [{"name": "a"}], "priors": {"n": [2, 4]}}));
     assert!(merge(&[&grown, &other], &merged, None).unwrap_err().to_string().contains("different tokenizers"));
 }

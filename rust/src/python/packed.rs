@@ -87,8 +87,8 @@ impl PackedFile {
 
     /// The metadata block (JSON).
     #[getter]
-    fn metadata(&self) -> PyResult<String> {
-        Ok(self.reader.metadata()?)
+    fn metadata(&self) -> &str {
+        self.reader.metadata()
     }
 
     /// The tokens that the file was made with.
@@ -139,7 +139,10 @@ impl PackedFile {
 
     /// Of every sample: `tokens`, `bases`, `labels` (whole sentences), `segments`, `bytes`.
     fn samples<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let rows = py.detach(|| (0..self.reader.len()).map(|i| self.reader.sample(i)).collect::<Result<Vec<_>>>())?;
+        let rows: Vec<SampleRow> = py.detach(|| {
+            let tables = self.reader.tables()?;
+            Ok::<_, Error>((0..self.reader.len()).map(|sample| tables.sample(sample)).collect())
+        })?;
         let column = |value: fn(&SampleRow) -> u32| {
             rows.iter().map(|row| i64::from(value(row))).collect::<Vec<i64>>().into_pyarray(py)
         };
@@ -155,10 +158,12 @@ impl PackedFile {
     /// The segment table by columns, and the sample of each segment.
     fn segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (rows, samples) = py.detach(|| -> Result<_> {
-            let rows = (0..self.reader.segment_count()).map(|i| self.reader.segment(i)).collect::<Result<Vec<_>>>()?;
-            let mut samples = Vec::with_capacity(rows.len());
-            for index in 0..self.reader.len() {
-                samples.resize(samples.len() + self.reader.sample(index)?.segments as usize, index as i64);
+            let tables = self.reader.tables()?;
+            let mut rows = Vec::with_capacity(self.reader.segment_count());
+            let mut samples = Vec::with_capacity(rows.capacity());
+            for sample in 0..self.reader.len() {
+                rows.extend(tables.segments(&tables.sample(sample)).map(|(_, row)| row));
+                samples.resize(rows.len(), sample as i64);
             }
             Ok((rows, samples))
         })?;

@@ -205,6 +205,9 @@ pub fn append<T: AsRef<str>>(path: impl AsRef<Path>, new: &[T], dry_run: bool) -
     let mut known: FxHashSet<&str> = parsed.tokens.iter().map(String::as_str).collect();
     let mut added = Vec::new();
     for token in new.iter().map(AsRef::as_ref) {
+        if known.contains(token) {
+            continue;
+        }
         if token.is_empty() || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(Error::input(format!(
                 "'{}' cannot be a token: it is empty or holds a space",
@@ -214,9 +217,8 @@ pub fn append<T: AsRef<str>>(path: impl AsRef<Path>, new: &[T], dry_run: bool) -
         if token.bytes().all(|b| b.is_ascii_uppercase()) && token.bytes().any(|b| b != b'N') {
             return Err(Error::input(format!("'{token}' cannot be added: it would be cut out of DNA")));
         }
-        if known.insert(token) {
-            added.push((token.to_string(), (parsed.tokens.len() + added.len()) as u32));
-        }
+        known.insert(token);
+        added.push((token.to_string(), (parsed.tokens.len() + added.len()) as u32));
     }
     if !added.is_empty() && !dry_run {
         let grown = with_added(&text, &added).map_err(|e| Error::format(&path, e.line() as u64, e.to_string()))?;
