@@ -171,7 +171,7 @@ class BaseHead(nn.Module):
         self.stride, self.kernel = config.head_stride, config.head_kernel
         self.gap = max(config.head_dilations)
         self.codon_channels = codon_channels
-        self.codon_embedding = nn.Embedding(_CODONS, config.head_embedding, padding_idx=_NO_CODON)
+        self.codon_embedding = nn.Embedding(_CODONS, config.head_embedding)
         self.stem = nn.Linear(self.kernel * config.head_embedding, channels)
         self.tokens_in = nn.Linear(config.hidden_size, channels, bias=False) if config.encoder_to_head else None
         self.blocks = nn.ModuleList(ResidualBlock(channels, dilation) for dilation in config.head_dilations)
@@ -215,6 +215,8 @@ class BaseHead(nn.Module):
         x = self.expand(F.gelu(self.norm(x), approximate="tanh"))
         x = x.view(2, 3, rows * self.stride, self.codon_channels).transpose(1, 2).reshape(2, rows * self.stride * 3, -1)
         states = F.gelu(x + self.local(layout.codons), approximate="tanh")
+        # Rows in gaps have heard of both neighbours, and candidates near an edge read a few codons past it.
+        states = (states.view(2, rows, -1) * valid).view(states.shape)
         logits = self.codon_logits(states)
         strand = torch.arange(2, device=logits.device)[:, None, None]
         at_base = logits[strand, layout.sites]

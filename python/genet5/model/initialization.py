@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Logits of a signal at a candidate, and of tss and tts at any base, begin low: few of them are true.
 _CANDIDATE_BIAS, _END_BIAS = -4.0, -6.0
 _HEAD = "base_head"
+# Parts of the base head that begin in a way of their own; the last layer of a candidate's logit is `signal_out`.
+_SPECIAL = ("tokens_in", "codon_logits", "signal_tables", "signal_bias", "signal_out")
 _ATTENTION = ("qkv", "attention_out", "query", "key_value", "self_attention", "cross_attention")
 _FEED_FORWARD = ("gate_up", "down", "mlp")
 
@@ -26,7 +28,7 @@ def mark(model: nn.Module) -> None:
     for name, module in model.named_modules():
         parts = name.split(".")
         if parts[0] == _HEAD:
-            kind = _HEAD
+            kind = f"{_HEAD}.{parts[-1]}" if parts[-1] in _SPECIAL else _HEAD
         elif parts[-1] == "router":
             kind = "init_moe_router_std"
         elif isinstance(module, nn.Embedding) or parts[-1] == "lm_head":
@@ -42,13 +44,14 @@ def mark(model: nn.Module) -> None:
 
 def initialise_module(module: nn.Module, config: GeneT5Config) -> None:
     """New weights of one module (not of its children)."""
-    from genet5.model.base_head import BaseHead
     from genet5.model.compressor import Compressor
     from genet5.model.encoder import Encoder
     from genet5.model.experts import Experts
 
     kind = getattr(module, "weight_initialisation", "init_std")
-    if isinstance(module, nn.LayerNorm):
+    if kind.startswith(f"{_HEAD}."):
+        _initialise_special(module, kind.removeprefix(f"{_HEAD}."))
+    elif isinstance(module, nn.LayerNorm):
         init.ones_(module.weight)
         init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
@@ -67,19 +70,22 @@ def initialise_module(module: nn.Module, config: GeneT5Config) -> None:
     elif isinstance(module, Experts):
         init.normal_(module.gate_up, 0.0, config.init_ffn_std)
         init.normal_(module.down, 0.0, config.init_ffn_std)
-    elif isinstance(module, BaseHead):
-        _initialise_head(module)
 
 
-def _initialise_head(head: nn.Module) -> None:
-    # Modules come after their children, so this has the last word on the head's special parts.
-    if head.tokens_in is not None:
-        init.zeros_(head.tokens_in.weight)
-    bias = head.codon_logits.bias.new_zeros(6)
-    bias[4:] = _END_BIAS
-    init.copy_(head.codon_logits.bias, bias)
-    init.normal_(head.signal_tables.weight, 0.0, 0.05)
-    init.zeros_(head.signal_bias.weight)
-    weight = head.signal_out.weight.new_empty(head.signal_out.weight.shape).normal_(0.0, 0.2)
-    weight[:, -1] = _CANDIDATE_BIAS
-    init.copy_(head.signal_out.weight, weight)
+def _initialise_special(module: nn.Module, name: str) -> None:
+    weight = module.weight
+    if name == "tokens_in":
+        init.zeros_(weight)
+    elif name == "codon_logits":
+        init.normal_(weight, 0.0, 1 / math.sqrt(3 * weight.shape[1]))
+        bias = module.bias.new_zeros(module.bias.shape)
+        bias[4:] = _END_BIAS
+        init.copy_(module.bias, bias)
+    elif name == "signal_tables":
+        init.normal_(weight, 0.0, 0.05)
+    elif name == "signal_bias":
+        init.zeros_(weight)
+    else:
+        values = weight.new_empty(weight.shape).normal_(0.0, 0.2)
+        values[:, -1] = _CANDIDATE_BIAS
+        init.copy_(weight, values)

@@ -227,6 +227,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
                 bases = bases[longest < row_bases[:, None]]
         else:
             token_offsets = segments.token_offsets.to(torch.int64)
+        _check_offsets("token", token_offsets, input_ids.shape[0])
         token_lengths = None
         if bases is None or segments is None:
             token_lengths = self._lengths(input_ids)
@@ -238,12 +239,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
                 raise InputError(f"there are {bases.shape[0]} bases, but the tokens stand for {int(base_offsets[-1])}")
         else:
             base_offsets = segments.base_offsets.to(torch.int64)
-        for name, offsets, length in (
-            ("token", token_offsets, input_ids.shape[0]),
-            ("base", base_offsets, bases.shape[0]),
-        ):
-            if not torch.compiler.is_compiling() and int(offsets[-1]) != length:
-                raise InputError(f"{name}_offsets end at {int(offsets[-1])}, but there are {length} {name}s")
+        _check_offsets("base", base_offsets, bases.shape[0])
         if positions is None:
             token_lengths = self._lengths(input_ids) if token_lengths is None else token_lengths
             starts = offsets_of(token_lengths)[:-1]
@@ -547,6 +543,11 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
         from genet5.model.card import write_card
 
         write_card(self, Path(save_directory))
+
+
+def _check_offsets(name: str, offsets: Tensor, length: int) -> None:
+    if not torch.compiler.is_compiling() and int(offsets[-1]) != length:
+        raise InputError(f"{name}_offsets end at {int(offsets[-1])}, but there are {length} {name}s")
 
 
 def _written(ids: Tensor, pad: int) -> Tensor:
