@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -66,7 +68,7 @@ def test_padded_rows_equal_flat_segments(model):
     offsets = batch["segments"]
 
     def rows(values, bounds, fill):
-        parts = [values[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [values[a:b] for a, b in itertools.pairwise(bounds)]
         return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=fill)
 
     names = {"input_ids": (0, 3), "decoder_input_ids": (2, 3), "labels": (2, -100)}

@@ -64,7 +64,7 @@ class HeadLayout(NamedTuple):
     centre: Tensor
 
 
-def head_layout(bases: Tensor, base_offsets: Tensor, stride: int, gap: int) -> HeadLayout:
+def head_layout(bases: Tensor, base_offsets: Tensor, stride: int, gap: int, rows: int | None = None) -> HeadLayout:
     """Lay out a pack.
 
     Args:
@@ -72,6 +72,7 @@ def head_layout(bases: Tensor, base_offsets: Tensor, stride: int, gap: int) -> H
         base_offsets: int64 [S + 1], first 0, last B.
         stride: codons a row.
         gap: rows of zeros around each segment.
+        rows: how many there are in all, where it is known; read from the offsets by default.
     """
     device = bases.device
     width = 3 * stride
@@ -79,7 +80,7 @@ def head_layout(bases: Tensor, base_offsets: Tensor, stride: int, gap: int) -> H
     start, length = base_offsets[:-1], base_offsets[1:] - base_offsets[:-1]
     steps = (length + width - 1) // width
     first_row = torch.cat((steps.new_zeros(1), (steps + gap).cumsum(0))) + gap
-    rows = int(first_row[-1])
+    rows = int(first_row[-1]) if rows is None else rows
     first_row = first_row[:-1]
 
     segment = torch.repeat_interleave(torch.arange(len(length), device=device), length, output_size=total)
@@ -190,6 +191,13 @@ class BaseHead(nn.Module):
         """The pack's layout; its shapes depend on the data, so it is made outside compiled code."""
         return head_layout(bases, base_offsets, self.stride, self.gap)
 
+    def window_layout(self, bases: Tensor) -> HeadLayout:
+        """The layout of one window, whose shapes follow from its length alone."""
+        length = bases.shape[0]
+        rows = (length + 3 * self.stride - 1) // (3 * self.stride) + 2 * self.gap
+        offsets = torch.arange(2, device=bases.device) * length
+        return head_layout(bases, offsets, self.stride, self.gap, rows)
+
     def forward(
         self, layout: HeadLayout, token_states: Tensor | None = None, token_of_base: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -205,18 +213,20 @@ class BaseHead(nn.Module):
         """
         rows = layout.valid.shape[0]
         valid = layout.valid.to(self.stem.weight.dtype)
-        streams = layout.codons.view(2, rows * self.stride, 3).transpose(1, 2)
+        place = (
+            3 * torch.arange(rows * self.stride, device=valid.device) + torch.arange(3, device=valid.device)[:, None]
+        )
+        streams = layout.codons[:, place]
         x = self._stem(streams, rows)
         if self.tokens_in is not None and token_states is not None:
             assert token_of_base is not None
             x = x + self.tokens_in(token_states)[token_of_base[layout.centre]]
         for block in self.blocks:
             x = block(x, valid, layout.mirror)
-        x = self.expand(F.gelu(self.norm(x), approximate="tanh"))
-        x = x.view(2, 3, rows * self.stride, self.codon_channels).transpose(1, 2).reshape(2, rows * self.stride * 3, -1)
-        states = F.gelu(x + self.local(layout.codons), approximate="tanh")
         # Rows in gaps have heard of both neighbours, and candidates near an edge read a few codons past it.
-        states = (states.view(2, rows, -1) * valid).view(states.shape)
+        x = self.expand(F.gelu(self.norm(x), approximate="tanh") * valid)
+        x = x.view(2, 3, rows, self.stride, self.codon_channels).permute(0, 2, 3, 1, 4).flatten(1, 3)
+        states = F.gelu(x + self.local(layout.codons), approximate="tanh")
         logits = self.codon_logits(states)
         strand = torch.arange(2, device=logits.device)[:, None, None]
         at_base = logits[strand, layout.sites]
@@ -238,7 +248,7 @@ class BaseHead(nn.Module):
         taps = padded.unfold(-1, self.kernel, self.stride)
         index = taps + torch.arange(self.kernel, device=taps.device) * _CODONS
         summed = F.embedding_bag(index.reshape(-1, self.kernel), table.flatten(0, 1), mode="sum")
-        return summed.view(2, 3, rows, -1) + self.stem.bias
+        return summed.view(2, 3, rows, self.stem.out_features) + self.stem.bias
 
     def signal_logits(self, layout: HeadLayout, states: Tensor, candidates: Candidates) -> Tensor:
         """Logits [n] of candidates, from the DNA around each and the codon states near it."""

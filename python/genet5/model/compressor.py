@@ -8,12 +8,14 @@ falls with the distance between latents, in latents.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from genet5.kernels import cross_attention, windowed_attention
+from genet5.kernels import anchor_positions, cross_attention, cross_ranges, window_ranges, windowed_attention
 from genet5.kernels.ranges import Ranges
 from genet5.model.alibi import alibi_slopes
 from genet5.model.configuration import GeneT5Config
@@ -35,26 +37,39 @@ class GatedMLP(nn.Module):
         return self.dropout(self.down(F.gelu(gate) * up))
 
 
-class LatentLayout:
-    """Where the latents of a batch are: offsets [S + 1], index of each within its segment, anchor token, attention."""
+class LatentLayout(NamedTuple):
+    """Where the latents of a batch are.
 
-    def __init__(self, token_offsets: Tensor, tokens: int, num_latents: int) -> None:
-        from genet5.kernels import anchor_positions, cross_ranges, window_ranges
+    Attributes:
+        offsets: int64 [S + 1], cumulative numbers of latents.
+        index: int64 [latents], of each within its segment.
+        anchor_position: float32 [latents], as an index of tokens within the segment.
+        anchor: int64 [latents], the token nearest to it in the pack.
+        cross, own: ranges of cross-attention and self-attention.
+    """
 
-        lengths = token_offsets[1:] - token_offsets[:-1]
-        counts = ((lengths + 1) // 2).clamp(max=num_latents)
-        self.offsets = offsets_of(counts)
-        self.total = int(self.offsets[-1])
-        segment = torch.repeat_interleave(
-            torch.arange(len(counts), device=counts.device), counts, output_size=self.total
-        )
-        self.index = torch.arange(self.total, device=counts.device) - self.offsets[segment]
-        self.anchor_position = anchor_positions(self.offsets, token_offsets, self.total)
-        nearest = self.anchor_position.round().to(torch.int64)
-        nearest = torch.minimum(nearest, lengths[segment] - 1)
-        self.anchor = token_offsets[segment] + nearest
-        self.cross: Ranges = cross_ranges(self.offsets, token_offsets, self.total, tokens)
-        self.own: Ranges = window_ranges(self.offsets, self.total)
+    offsets: Tensor
+    index: Tensor
+    anchor_position: Tensor
+    anchor: Tensor
+    cross: Ranges
+    own: Ranges
+
+
+def latent_layout(token_offsets: Tensor, tokens: int, num_latents: int) -> LatentLayout:
+    """Lay out the latents of a pack; shapes depend on its lengths, so it is made outside compiled code."""
+    lengths = token_offsets[1:] - token_offsets[:-1]
+    counts = ((lengths + 1) // 2).clamp(max=num_latents)
+    offsets = offsets_of(counts)
+    total = int(offsets[-1])
+    segment = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts, output_size=total)
+    index = torch.arange(total, device=counts.device) - offsets[segment]
+    position = anchor_positions(offsets, token_offsets, total)
+    nearest = torch.minimum(position.round().to(torch.int64), lengths[segment] - 1)
+    cross = cross_ranges(offsets, token_offsets, total, tokens)
+    return LatentLayout(
+        offsets, index, position, token_offsets[segment] + nearest, cross, window_ranges(offsets, total)
+    )
 
 
 class LatentLayer(nn.Module):
@@ -103,9 +118,9 @@ class Compressor(nn.Module):
         self.gradient_checkpointing = config.gradient_checkpointing
 
     def forward(self, tokens: Tensor, token_offsets: Tensor, layout: LatentLayout) -> Tensor:
-        """tokens [T, hidden] -> latents [layout.total, hidden]."""
+        """tokens [T, hidden] -> latents [latents, hidden]."""
         x = self.latents[layout.index] + tokens[layout.anchor]
-        q = self.query(self.query_norm(x)).view(layout.total, self.heads, -1)
+        q = self.query(self.query_norm(x)).view(x.shape[0], self.heads, -1)
         k, v = self.key_value(self.token_norm(tokens)).view(tokens.shape[0], 2, self.heads, -1).unbind(1)
         mixed = cross_attention(
             q, k, v, layout.offsets, token_offsets, layout.anchor_position, self.slopes, ranges=layout.cross

@@ -27,7 +27,7 @@ from genet5.model.base_head import (
     find_candidates,
 )
 from genet5.model.cache import GeneT5Cache, new_cache
-from genet5.model.compressor import Compressor, LatentLayout
+from genet5.model.compressor import Compressor, latent_layout
 from genet5.model.configuration import GeneT5Config
 from genet5.model.decoder import Decoder, decoder_layout
 from genet5.model.encoder import Encoder
@@ -121,7 +121,9 @@ class GeneT5PreTrainedModel(PreTrainedModel):
             init.copy_(module.token_letters, letters)
             init.copy_(module.token_lengths, lengths)
 
-    def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = None, **_: Any
+    ) -> None:
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = enable
@@ -301,7 +303,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
             x = x + self.head_to_tokens(evidence.codon_states, evidence.layout, self._token_starts(batch))
         if self.compressor is None:
             return x, batch.segments.token_offsets
-        layout = LatentLayout(batch.segments.token_offsets, x.shape[0], self.config.num_latents)
+        layout = latent_layout(batch.segments.token_offsets, x.shape[0], self.config.num_latents)
         return self.compressor(x, batch.segments.token_offsets, layout), layout.offsets
 
     def signal_logits(self, evidence: Evidence, wanted: Tensor | None = None) -> tuple[Tensor, Candidates]:
