@@ -217,9 +217,17 @@ def test_wrong_arguments_are_refused():
         encode([], SEQUENCE, 0, 5, vocabulary, genetic_code=7)
     with pytest.raises(InputError, match="my_RNA"):
         encode([gene("+", [transcript([part(2, 9)], biotype="my_RNA")])], SEQUENCE, 0, 20, vocabulary)
+    with pytest.raises(InputError, match="cds_phase is 3"):
+        encode([coding(5, 17, cds_phase=3)], SEQUENCE, 0, 20, vocabulary)
+    with pytest.raises(InputError, match=r"17\.\.5 is empty or backwards"):
+        encode([coding(17, 5)], SEQUENCE, 0, 20, vocabulary)
+    with pytest.raises(InputError, match="no gene models"):
+        encode([{"id": "x"}], SEQUENCE, 0, 20, vocabulary)
+    empty = vocabulary.ids(["<bos>", "<UTR>", "<ALL>", "<eos>"])
+    with pytest.raises(InputError, match="beyond any sequence"):
+        decode(empty, 10, vocabulary, start=2**63)
     with pytest.raises(InputError, match="token 0"):
         decode([], 10, vocabulary)
-    empty = vocabulary.ids(["<bos>", "<UTR>", "<ALL>", "<eos>"])
     with pytest.raises(InputError, match="outside"):
         base_labels(empty, np.zeros(5, np.uint8), vocabulary, ignore=[(3, 6)])
 
@@ -572,3 +580,13 @@ def test_every_gene_as_the_reader_gives_it(data, species, codes, genes, transcri
     told, dropped = tell(annotation, genome, codes=codes)
     assert dict(collections.Counter(what for _, what in told)) == genes
     assert dict(collections.Counter(what for _, what in dropped)) == transcripts
+
+    # The same genes one by one, through a window.
+    vocabulary = Vocabulary.builtin()
+    by_seqid = dict(zip(annotation.seqids, annotation.genetic_codes, strict=True)) | (codes or {})
+    for one, (_, what) in list(zip(annotation.genes, told, strict=True))[::20]:
+        sequence, code = genome.sequence(one.seqid), by_seqid[one.seqid] or 1
+        start, end = max(0, one.start - 5), min(len(sequence), one.end + 5)
+        sentence = encode([one], sequence, start, end - start, vocabulary, genetic_code=code)
+        assert [reason for _, _, reason in sentence.ignored] == ([] if what == "said" else [what])
+        assert len(decode(sentence.tokens, end - start, vocabulary)) == (what == "said")

@@ -55,6 +55,8 @@ __all__ = [
 
 Interval = dict[str, int]
 
+_STRANDS = {"+": "Forward", "-": "Reverse", ".": "Unknown"}
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -107,10 +109,9 @@ def gene(strand: str, transcripts: Sequence[dict[str, Any]], **fields: Any) -> d
         "start": min(exon["start"] for one in transcripts for exon in one["exons"]),
         "end": max(exon["end"] for one in transcripts for exon in one["exons"]),
     }
-    names = {"+": "Forward", "-": "Reverse", ".": "Unknown"}
     defaults = {"id": "", "name": None, "seqid": 0, "span": span, "flags": flags(), "score": None}
     biotype = transcripts[0]["biotype"]
-    return {**defaults, "strand": names[strand], "biotype": biotype, "transcripts": list(transcripts), **fields}
+    return {**defaults, "strand": _STRANDS[strand], "biotype": biotype, "transcripts": list(transcripts), **fields}
 
 
 def flags(**on: bool) -> dict[str, bool]:
@@ -119,8 +120,42 @@ def flags(**on: bool) -> dict[str, bool]:
     return {name: on.get(name, False) for name in names}
 
 
+def _fields(one: dict[str, Any] | _core.Gene) -> dict[str, Any]:
+    """A gene that was read from a file, as :func:`encode` takes it."""
+    if isinstance(one, dict):
+        return one
+
+    def parts(pairs: list[tuple[int, int]]) -> list[Interval]:
+        return [{"start": start, "end": end} for start, end in pairs]
+
+    transcripts = [
+        transcript(
+            parts(each.exons),
+            parts(each.cds),
+            each.biotype,
+            id=each.id,
+            cds_phase=each.cds_phase,
+            partial_5=each.partial_5,
+            partial_3=each.partial_3,
+            flags=flags(**dict.fromkeys(each.flags, True)),
+        )
+        for each in one.transcripts
+    ]
+    return {
+        "id": one.id,
+        "name": one.name,
+        "seqid": 0,
+        "span": {"start": one.start, "end": one.end},
+        "strand": _STRANDS[one.strand],
+        "biotype": one.biotype,
+        "flags": flags(**dict.fromkeys(one.flags, True)),
+        "score": None,
+        "transcripts": transcripts,
+    }
+
+
 def encode(
-    genes: Sequence[dict[str, Any]],
+    genes: Sequence[dict[str, Any] | _core.Gene],
     sequence: bytes,
     start: int,
     length: int,
@@ -136,7 +171,7 @@ def encode(
     """Write the sentence of a window.
 
     Args:
-        genes: gene models of the sequence; those outside the window are skipped.
+        genes: of the sequence, made by :func:`gene` or read from a file; those outside the window are skipped.
         sequence: the whole sequence (letters, either case); reading frames are checked in it.
         start: first base of the window, 0-based.
         length: of the window, in bp.
@@ -151,7 +186,7 @@ def encode(
         genet5.errors.InputError: malformed gene models, a window that does not fit, a biotype without a token.
     """
     tokens, masked_from, ignored = _core.encode_genes(
-        json.dumps(list(genes)),
+        json.dumps([_fields(one) for one in genes]),
         sequence,
         start,
         length,

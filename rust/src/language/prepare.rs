@@ -262,7 +262,7 @@ fn sayable_gene(gene: &Gene, span: Interval, sequence: &SequenceContext<'_>) -> 
         Err(Reason::TransSplicing)
     } else if gene.strand == Strand::Unknown {
         Err(Reason::StrandUnknown)
-    } else if span.end > length && !(sequence.circular && span.start < length && span.len() <= length) {
+    } else if span.end > length && !(sequence.circular && span.start < length && span.end - span.start <= length) {
         Err(Reason::OutsideSequence)
     } else if gene.transcripts.is_empty() {
         Err(Reason::MissingCds)
@@ -300,8 +300,16 @@ pub fn sayable(gene: &Gene, transcript: &Transcript, sequence: &SequenceContext<
         return Err(Reason::StrandUnknown);
     }
     let exons = &transcript.exons;
-    if exons.is_empty() || exons.iter().any(|exon| exon.is_empty()) {
+    if exons.is_empty() || exons.iter().any(|exon| exon.start >= exon.end) {
         return Err(Reason::ExonsOverlap);
+    }
+    if transcript.cds.iter().any(|part| part.start >= part.end) {
+        return Err(Reason::CdsOutsideExons);
+    }
+    let length = sequence.bases.len() as u64;
+    let end = exons.iter().chain(&transcript.cds).map(|part| part.end).max().unwrap_or(0);
+    if end > length && !(sequence.circular && exons[0].start < length && end - exons[0].start.min(end) <= length) {
+        return Err(Reason::OutsideSequence);
     }
     let slips = transcript.cds.windows(2).any(|pair| pair[1].start < pair[0].end + 3);
     // A gene's own flag says so of any of its transcripts.
@@ -311,12 +319,7 @@ pub fn sayable(gene: &Gene, transcript: &Transcript, sequence: &SequenceContext<
     if exons.windows(2).any(|pair| pair[1].start <= pair[0].end) {
         return Err(Reason::ExonsOverlap);
     }
-    let length = sequence.bases.len() as u64;
     let end = exons[exons.len() - 1].end;
-    if end > length && !(sequence.circular && exons[0].start < length && end - exons[0].start <= length) {
-        return Err(Reason::OutsideSequence);
-    }
-
     let near_start = |position: u64| !sequence.circular && position <= END_TOLERANCE;
     let near_end = |position: u64| !sequence.circular && position + END_TOLERANCE >= length;
     let at_end = |left: u64, right: u64| match gene.strand {

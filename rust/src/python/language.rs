@@ -128,6 +128,25 @@ fn window(start: u64, length: u32, reverse: bool, sequence_length: u64, circular
     Ok(Window { start, length, reverse })
 }
 
+/// Gene models as JSON, checked as far as their types do not say it.
+fn genes_of_json(text: &str) -> Result<Vec<Gene>> {
+    let genes: Vec<Gene> = serde_json::from_str(text)
+        .map_err(|error| Error::input(format!("these are no gene models as JSON: {error}")))?;
+    for gene in &genes {
+        let fault = |what: String| Err(Error::input(format!("gene {:?}: {what}", gene.id)));
+        for transcript in &gene.transcripts {
+            if transcript.cds_phase > 2 {
+                return fault(format!("cds_phase is {}, not 0, 1 or 2", transcript.cds_phase));
+            }
+            let mut parts = transcript.exons.iter().chain(&transcript.cds).chain([&gene.span]);
+            if let Some(part) = parts.find(|part| part.start >= part.end) {
+                return fault(format!("{}..{} is empty or backwards", part.start, part.end));
+            }
+        }
+    }
+    Ok(genes)
+}
+
 type Ignored = Vec<(u32, u32, &'static str)>;
 
 /// The sentence of a window: token ids, the index from which on it cannot be learned, and what is ignored
@@ -150,8 +169,7 @@ fn encode_genes<'py>(
     isoforms: Option<usize>,
 ) -> PyResult<(Bound<'py, PyArray1<u32>>, usize, Ignored)> {
     let (tokens, masked_from, ignored) = py.detach(|| -> Result<_> {
-        let genes: Vec<Gene> = serde_json::from_str(&genes)
-            .map_err(|error| Error::input(format!("these are no gene models as JSON: {error}")))?;
+        let genes = genes_of_json(&genes)?;
         let sequence_length = sequence.len() as u64;
         let window = window(start, length, reverse, sequence_length, circular)?;
         let code = self::genetic_code(genetic_code)?;
@@ -180,7 +198,11 @@ fn decode_sentence(
 ) -> PyResult<String> {
     let json = py.detach(|| -> Result<String> {
         let genes = decode(&tokens, length, &vocabulary.inner)?;
-        let sequence_length = sequence_length.unwrap_or(start + u64::from(length));
+        let end = start.saturating_add(u64::from(length));
+        if end > u64::from(u32::MAX) << 16 {
+            return Err(Error::input(format!("a window at {start} lies beyond any sequence")));
+        }
+        let sequence_length = sequence_length.unwrap_or(end);
         let placed = place(&genes, Window { start, length, reverse }, sequence_length, 0)?;
         Ok(serde_json::to_string(&placed).expect("gene models have no maps and no odd keys"))
     })?;

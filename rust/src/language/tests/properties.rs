@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::clip::{Window, clip};
-use super::super::model::{State, WindowGenes, WindowTranscript};
-use super::super::prepare::OpenEnds;
+use super::super::model::{State, WindowGene, WindowGenes, WindowTranscript};
+use super::super::prepare::{OpenEnds, Reason, Telling};
 use super::super::{Vocabulary, decode, encode, place, validate};
 use super::generate::{Scene, base_by_base, prepare, scene};
 use crate::gene::{Interval, Strand};
@@ -148,6 +148,47 @@ proptest! {
         let window = Window { start: 0, ..scene.window };
         let found = clip(&again, window, length, false, scene.policy, usize::MAX).genes;
         prop_assert_eq!(found, WindowGenes::new(genes.length, genes.policy, kept));
+    }
+
+    /// A gene that is not said masks the sentence from where it would stand: at a gene, or at the end.
+    #[test]
+    fn masks_begin_where_a_gene_is_missing(scene in scene(), missing in any::<u8>(), reasons in prop::collection::vec(0usize..16, 5)) {
+        let mut prepared = scene.prepared();
+        for (index, gene) in prepared.iter_mut().enumerate() {
+            if missing >> index & 1 == 1 {
+                gene.telling = Telling::Ignored(Reason::ALL[reasons[index]]);
+            }
+        }
+        let clipped = clip(&prepared, scene.window, scene.length, scene.circular, scene.policy, usize::MAX);
+        let vocabulary = Vocabulary::builtin();
+        let tokens = encode(&clipped.genes, &vocabulary).unwrap();
+        let first = clipped.ignored.iter().filter(|gene| gene.reason.masks_sentence()).map(|gene| gene.start).min();
+        let masked = clipped.masked_from();
+        match first {
+            None => prop_assert_eq!(masked, tokens.len()),
+            Some(first) => {
+                let (bos, eos) = vocabulary.sentence_ends();
+                let head: Vec<u32> = tokens[..masked].iter().copied().chain([eos]).collect();
+                prop_assert_eq!(head[0], bos);
+                let told = decode(&head, clipped.genes.length, &vocabulary).unwrap();
+                let left = |gene: &WindowGene| gene.transcripts[0].span(clipped.genes.length).0 < first;
+                prop_assert!(told.genes.iter().all(left));
+                let count = clipped.genes.genes.iter().filter(|gene| left(gene)).count();
+                prop_assert_eq!(told.genes.len(), count);
+            }
+        }
+        let mut ignored = vec![false; scene.window.length as usize];
+        for gene in &clipped.ignored {
+            ignored[gene.start as usize..gene.end as usize].fill(true);
+        }
+        let mut merged = vec![false; scene.window.length as usize];
+        let mut end = 0;
+        for (index, (from, to)) in clipped.ignore_intervals().into_iter().enumerate() {
+            prop_assert!(from < to && (index == 0 || end < from));
+            merged[from as usize..to as usize].fill(true);
+            end = to;
+        }
+        prop_assert_eq!(ignored, merged);
     }
 
     #[test]
