@@ -211,6 +211,14 @@ def test_genomes_read_a_sequence_at_a_time_give_the_same_bytes(raw, tmp_path, to
     assert streamed == expected
 
 
+def test_dask_cluster_gives_the_same_bytes(raw, tmp_path, tokenizer):
+    distributed = pytest.importorskip("distributed")
+    _, expected = baked(raw, tmp_path / "local", tokenizer)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as cluster:
+        _, other = baked(raw, tmp_path / "cluster", tokenizer, scheduler=cluster.scheduler_address)
+    assert other == expected
+
+
 def test_resume_keeps_finished_species(raw, tmp_path, tokenizer, capsys):
     _, expected = baked(raw, tmp_path / "one", tokenizer)
     broken = raw / "unicellular" / "beta" / "genome.fa.gz"

@@ -106,7 +106,7 @@ def bake(
         _prepare_output(output)
 
     with _executor(options, len(species)) as executor:
-        scans = list(executor.map(_scan, map(json.dumps, configs)))
+        scans = list(executor.map(_scan, [json.dumps(config) for config in configs]))
         _check_seqids(species, scans, options)
         _check_tokens(scans, tokenizer_file, output, options, say)
         if options.dry_run:
@@ -518,7 +518,7 @@ def _report(
 def _dry_run(
     executor: Executor, species: Sequence[Species], configs: Sequence[dict[str, Any]], say: _Log
 ) -> dict[str, Any]:
-    reports = list(executor.map(_plan, map(json.dumps, configs)))
+    reports = list(executor.map(_plan, [json.dumps(config) for config in configs]))
     for one, report in zip(species, reports, strict=True):
         windows = {half: report[half]["windows"] for half in ("training", "validation")}
         say(

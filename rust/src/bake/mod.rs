@@ -7,6 +7,7 @@
 mod config;
 mod load;
 mod organelle;
+mod priors;
 mod report;
 mod segments;
 mod source;
@@ -24,6 +25,7 @@ pub use segments::{Segment, SegmentCounts};
 pub use write::{COMPLEX, EASY, TYPICAL};
 
 use crate::annotation::biotype;
+use crate::decode::priors::PriorCounts;
 use crate::error::{Error, Result};
 use crate::fasta::{self, Genome};
 use crate::language::{Vocabulary, biotype_token, builtin_tokens};
@@ -152,8 +154,13 @@ pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
             (Writer::create(training, config, &species, &tokenizer)?, &plan.training[..], SegmentCounts::default()),
             (Writer::create(validation, config, &species, &tokenizer)?, &plan.validation[..], SegmentCounts::default()),
         ];
+        let mut priors = PriorCounts::default();
         source.visit(|first, batch| {
             let end = first + batch.len();
+            for (number, sequence) in (first..end).zip(batch) {
+                let held_out = plan.held_out(number);
+                priors::count(&mut priors, &species, number, genes[number].prepared(), &held_out, &sequence.bases);
+            }
             for (writer, windows, counts) in &mut halves {
                 let (here, later) = windows.split_at(windows.partition_point(|window| window.sequence < end));
                 *windows = later;
@@ -168,7 +175,7 @@ pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
             Ok(())
         })?;
         for ((writer, _, counts), is_training) in halves.into_iter().zip([true, false]) {
-            let packs = writer.finish(&report.metadata(config, Value::Null))?;
+            let packs = writer.finish(&report.metadata(config, is_training.then_some(&priors)))?;
             report.add(is_training, counts, packs);
         }
         Ok(report.into_value())

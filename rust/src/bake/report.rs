@@ -8,6 +8,7 @@ use super::config::Config;
 use super::load::Loaded;
 use super::segments::{SegmentCounts, SequenceGenes, genes_left_out};
 use super::write::Packs;
+use crate::decode::priors::PriorCounts;
 use crate::language::Telling;
 use crate::windows::{Plan, Role, Sequence};
 
@@ -159,17 +160,17 @@ impl Report {
         }
     }
 
-    /// The metadata of a packed file.
-    pub fn metadata(&self, config: &Config, priors: Value) -> Value {
+    /// The metadata of a packed file; priors are counted on training genes alone.
+    pub fn metadata(&self, config: &Config, priors: Option<&PriorCounts>) -> Value {
         let keys = ["taxon", "policy", "sequences", "validation_regions", "validation_seqids", "test_seqids"];
         let mut species: Map<String, Value> =
             keys.into_iter().map(|key| (key.to_owned(), self.value[key].clone())).collect();
         species.insert("name".into(), json!(config.species));
-        json!({
-            "species": [species],
-            "flags": config.flags,
-            "priors": priors,
-        })
+        let mut metadata = json!({ "species": [species], "flags": config.flags });
+        if let Some(priors) = priors {
+            metadata["priors"] = json!(priors);
+        }
+        metadata
     }
 
     pub fn into_value(self) -> Value {

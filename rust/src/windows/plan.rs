@@ -106,6 +106,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The validation regions of a sequence, sorted.
+    pub fn held_out(&self, sequence: usize) -> Vec<Interval> {
+        self.regions.iter().filter(|region| region.sequence == sequence).map(|region| region.span).collect()
+    }
+
     /// The stratum of the validation region that a window lies in; `None` elsewhere.
     pub fn stratum(&self, window: Placed) -> Option<Stratum> {
         let region = self
@@ -127,8 +132,7 @@ pub fn plan(sequences: &[Sequence], options: &Options) -> Plan {
     let mut training = Half::default();
     let mut validation = Half::default();
     for (i, sequence) in sequences.iter().enumerate() {
-        let held_out: Vec<Interval> =
-            plan.regions.iter().filter(|region| region.sequence == i).map(|region| region.span).collect();
+        let held_out = plan.held_out(i);
         match sequence.role {
             Role::Training => {
                 training.add(

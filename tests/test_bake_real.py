@@ -1,0 +1,120 @@
+"""Real genomes, baked whole and read back: DNA, token ids and genes against independent readings of the same files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import defaultdict
+
+import pytest
+
+from genet5 import _core
+from genet5.data.bake import BakeOptions, bake
+
+COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(data, tmp_path_factory):
+    file = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    file.write_bytes((data / "dnabert2" / "tokenizer.json").read_bytes())
+    _core.append_tokens(file, _core.builtin_tokens())
+    return file
+
+
+def plain_fasta(path):
+    sequences = {}
+    for record in gzip.decompress(path.read_bytes()).decode().split(">")[1:]:
+        header, _, lines = record.partition("\n")
+        letters = lines.replace("\n", "").upper()
+        sequences[header.split()[0]] = "".join(letter if letter in "ACGT" else "N" for letter in letters)
+    return sequences
+
+
+def plain_cds(path, lengths):
+    """CDS chains by transcript, as a set of (seqid, strand, parts); parts of one base or more, 0-based, half-open."""
+    chains = defaultdict(list)
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+        columns = line.split("\t")
+        if len(columns) == 9 and columns[2] == "CDS" and columns[0] in lengths:
+            attributes = dict(pair.split("=", 1) for pair in columns[8].split(";") if "=" in pair)
+            # Rows of one CDS share their parent; under a bacterial gene with two products, only their ID.
+            for owner in {attributes.get("Parent"), attributes.get("ID")} - {None}:
+                chains[columns[0], columns[6], owner].append((int(columns[3]) - 1, int(columns[4])))
+    return {(seqid, strand, tuple(sorted(parts))) for (seqid, strand, _), parts in chains.items()}
+
+
+@pytest.mark.parametrize(
+    ("genome", "folder", "fewest"),
+    [
+        ("ecoli_k12_mg1655", "e_coli", 4_280),
+        ("synechocystis_pcc6803", "synechocystis_pcc6803", 3_540),
+        ("schizosaccharomyces_pombe", "s_pombe", 5_000),
+        ("mycoplasma_genitalium_g37", "mycoplasma_genitalium", 500),
+    ],
+)
+def test_everything_reads_back(genome, folder, fewest, data, tokenizer, tmp_path):
+    source = data / "genomes" / genome
+    raw = tmp_path / "raw" / folder
+    raw.mkdir(parents=True)
+    for name in ("genome.fna.gz", "genes.gff3.gz"):
+        (raw / name).symlink_to(source / name)
+    options = BakeOptions(window_size=10_000, n_workers=2, intergenic_fraction=10, reverse_complement=True)
+    report = bake(tmp_path / "raw", tmp_path / "out", tokenizer, options)["species"][folder]
+    sequences = plain_fasta(source / "genome.fna.gz")
+    chains = plain_cds(source / "genes.gff3.gz", sequences)
+    vocabulary = _core.Vocabulary.from_file(tokenizer)
+    circular = {row["id"]: row["circular"] for row in report["sequences"]}
+
+    whole, strange = set(), []
+    for half in ("training", "validation"):
+        file = _core.PackedFile(tmp_path / "out" / f"{half}.packed")
+        assert file.verify() > 0
+        for index in range(file.n_segments):
+            segment = file.segment(index)
+            sequence, start, length = sequences[segment["seqid"]], segment["start"], segment["length"]
+            dna = (sequence + sequence[: max(0, start + length - len(sequence))])[start : start + length]
+            assert segment["dna"] == (dna.translate(COMPLEMENT)[::-1] if segment["reverse"] else dna)
+            genes = _core.decode_sentence(
+                segment["sentence"].tolist(),
+                length,
+                vocabulary,
+                start=start,
+                reverse=segment["reverse"],
+                sequence_length=len(sequence) if circular[segment["seqid"]] else None,
+            )
+            for gene in json.loads(genes):
+                transcript = gene["transcripts"][0]
+                if not transcript["cds"] or transcript["partial_5"] or transcript["partial_3"]:
+                    continue
+                strand = {"Forward": "+", "Reverse": "-"}[gene["strand"]]
+                parts = tuple((part["start"], part["end"]) for part in transcript["cds"])
+                chain = (segment["seqid"], strand, parts)
+                if chain in chains:
+                    whole.add(chain)
+                else:
+                    strange.append(chain)
+    # A gene across the origin may be written with coordinates of the other turn; nothing else is strange.
+    for seqid, _, parts in strange:
+        assert circular[seqid], (seqid, parts)
+        assert parts[0][0] < len(sequences[seqid]) <= parts[-1][1], (seqid, parts)
+    assert len(whole) >= fewest, (len(whole), len(chains))
+
+
+def test_priors_are_counted_from_training_genes(data, tokenizer, tmp_path):
+    source = data / "genomes" / "mycoplasma_genitalium_g37"
+    raw = tmp_path / "raw" / "mycoplasma_genitalium"
+    raw.mkdir(parents=True)
+    for name in ("genome.fna.gz", "genes.gff3.gz"):
+        (raw / name).symlink_to(source / name)
+    report = bake(tmp_path / "raw", tmp_path / "out", tokenizer, BakeOptions(window_size=10_000, n_workers=2))
+    training = json.loads(_core.PackedFile(tmp_path / "out" / "training.packed").metadata)
+    validation = json.loads(_core.PackedFile(tmp_path / "out" / "validation.packed").metadata)
+    species = report["species"]["mycoplasma_genitalium"]
+    held_out = sum(region["end"] - region["start"] for region in species["validation_regions"])
+    share = 1 - held_out / species["bases"]
+    genes = training["priors"]["genes"]
+    assert 0.9 * share * species["coding_genes_told"] < genes < species["coding_genes_told"]
+    assert "priors" not in validation
+    assert training["species"][0]["name"] == "mycoplasma_genitalium"
+    assert {row["genetic_code"] for row in species["sequences"]} == {4}
