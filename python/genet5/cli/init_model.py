@@ -111,8 +111,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"{args.save_dir} exists: name another folder, or give --overwrite to replace it")
         if not (args.save_dir / "config.json").is_file():
             raise InputError(f"{args.save_dir} holds no model (no config.json), so --overwrite does not replace it")
-    defaults = getattr(_core, "default_gene_parameters", None)
-    parameters = defaults(args.taxon) if defaults else None
+    parameters = _core.default_gene_parameters(args.taxon)
     dnabert = None if args.dnabert_path is None else checkpoint_directory(args.dnabert_path)
 
     with replaced_directory(args.save_dir) as directory:
@@ -132,18 +131,15 @@ def run(args: argparse.Namespace) -> int:
         stored = model if dtype == torch.float32 else model.to(dtype)
         stored.save_pretrained(directory)
         tokenizer_config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
+            "tokenizer_class": "GeneT5Tokenizer",
             "unk_token": "[UNK]",
-            "cls_token": "[CLS]",
-            "sep_token": "[SEP]",
             "pad_token": "[PAD]",
             "mask_token": "[MASK]",
             "bos_token": "<bos>",
             "eos_token": "<eos>",
         }
         (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer_config, indent=2) + "\n")
-        if parameters is not None:
-            (directory / "gene_parameters.json").write_text(parameters)
+        (directory / "gene_parameters.json").write_text(parameters)
 
     width = max(len(row.source) for row in rows)
     print(f"{'part':<24}  {'weights from':<{width}}  {'parameters':>13}")
