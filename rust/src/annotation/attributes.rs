@@ -77,11 +77,13 @@ pub fn decode(text: &[u8]) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Text for a GFF3 attribute's value: what the format reserves is escaped.
+/// Text for a GFF3 attribute's value: what the format reserves is escaped, and blanks at the ends.
 pub fn encode(text: &str, out: &mut Vec<u8>) {
-    for &b in text.as_bytes() {
+    let last = text.len().wrapping_sub(1);
+    for (i, &b) in text.as_bytes().iter().enumerate() {
         match b {
             b';' | b'=' | b'&' | b',' | b'%' | 0..=31 | 127 => out.extend_from_slice(format!("%{b:02X}").as_bytes()),
+            b' ' if i == 0 || i == last => out.extend_from_slice(b"%20"),
             _ => out.push(b),
         }
     }

@@ -129,12 +129,23 @@ pub fn classify(word: &str) -> Row {
     }
 }
 
-/// Whether a gene's or a transcript's type says nothing of its biotype.
-pub fn is_generic(word: &str) -> bool {
-    matches!(
-        word.to_ascii_lowercase().as_str(),
-        "gene" | "nuclear_gene" | "transcript" | "primary_transcript" | "cds" | "exon" | "rna"
-    )
+/// What a gene's or a transcript's type says of its biotype.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    Nothing,
+    Pseudogene,
+    MobileElement,
+    Other,
+}
+
+pub fn says(word: &str) -> Says {
+    let lower = word.to_ascii_lowercase();
+    match lower.as_str() {
+        "gene" | "nuclear_gene" | "transcript" | "primary_transcript" | "cds" | "exon" | "rna" => Says::Nothing,
+        word if word.contains("pseudogen") => Says::Pseudogene,
+        word if word.starts_with("transposable_element") => Says::MobileElement,
+        _ => Says::Other,
+    }
 }
 
 #[cfg(test)]

@@ -17,9 +17,13 @@ pub mod biotype;
 mod facts;
 mod features;
 pub mod genbank;
+mod link;
+mod models;
 pub mod reader;
 pub mod record;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 /// Gene models on a list of sequences, and what reading them could not use.

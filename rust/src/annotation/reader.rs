@@ -5,7 +5,7 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 
 use super::attributes;
-use super::features::{self, Row};
+use super::features::{self, Row, Says};
 use super::record::{self, Record};
 use super::{Options, Report};
 use crate::error::{Error, Result};
@@ -72,9 +72,12 @@ pub struct Region {
     pub nearest: (u64, u64),
 }
 
-pub struct Word {
+/// A word of the third column.
+pub struct Word<'a> {
+    pub raw: &'a [u8],
     pub text: String,
     pub row: Row,
+    pub says: Says,
     pub count: u64,
 }
 
@@ -85,7 +88,7 @@ pub struct Graph<'a> {
     pub options: Options,
     pub seqids: Vec<String>,
     pub regions: Vec<Region>,
-    pub words: Vec<Word>,
+    pub words: Vec<Word<'a>>,
     /// The id of each number, as it stands in the text.
     pub names: Vec<&'a [u8]>,
     /// The first node of each number.
@@ -112,6 +115,11 @@ impl Graph<'_> {
 
     pub fn name(&self, number: u32) -> String {
         self.decode(self.names[number as usize])
+    }
+
+    /// Whether two nodes, or two ids once unescaped, may be the same.
+    pub fn repeated_or_escaped(&self) -> bool {
+        !self.repeated.is_empty() || self.names.iter().any(|name| memchr::memchr(b'%', name).is_some())
     }
 
     /// Text of an attribute; escapes are GFF3's alone.
@@ -179,9 +187,11 @@ pub fn read<'a>(path: &'a Path, text: &'a [u8], lines: Option<&'a [u64]>, option
         report: Report::default(),
         lines,
     };
+    // About one id in 600 bytes in large files; rehashing costs more than the room.
+    let ids = text.len() / 600;
     let mut reader = Reader {
         graph,
-        numbers: FxHashMap::default(),
+        numbers: FxHashMap::with_capacity_and_hasher(ids, Default::default()),
         seqid_numbers: FxHashMap::default(),
         word_numbers: FxHashMap::default(),
         last_seqid: (&[], NONE),
@@ -338,7 +348,7 @@ impl<'a> Reader<'a> {
         let words = &mut self.graph.words;
         let number = *self.word_numbers.entry(word).or_insert_with(|| {
             let text = String::from_utf8_lossy(word).into_owned();
-            words.push(Word { row: features::classify(&text), text, count: 0 });
+            words.push(Word { raw: word, row: features::classify(&text), says: features::says(&text), text, count: 0 });
             words.len() as u32 - 1
         });
         self.last_word = (word, number);

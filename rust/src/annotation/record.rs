@@ -46,6 +46,8 @@ pub fn parse(line: &[u8]) -> Option<Record<'_>> {
         [digit @ b'0'..=b'2', rest @ ..] => (Some(digit - b'0'), rest),
         _ => return None,
     };
+    let blanks = rest.iter().take_while(|&&b| b == b' ').count();
+    let rest = &rest[blanks..];
     let attributes = match rest {
         [b'\t', attributes @ ..] => attributes,
         // GTF and GFF2 allow a row without the ninth column.
@@ -76,6 +78,11 @@ fn number_column(line: &[u8]) -> Option<(u64, &[u8])> {
         match b {
             b'0'..=b'9' => value = value.checked_mul(10)?.checked_add(u64::from(b - b'0'))?,
             b'\t' if i > 0 && value <= LARGEST => return Some((value, &line[i + 1..])),
+            // A few files pad their numbers.
+            b' ' if i > 0 && value <= LARGEST => {
+                let (blank, rest) = column(&line[i..])?;
+                return blank.trim_ascii().is_empty().then_some((value, rest));
+            }
             _ => return None,
         }
     }
@@ -109,7 +116,7 @@ pub fn diagnose(line: &[u8]) -> String {
     }
     let mut numbers = [0; 2];
     for (i, name) in ["start", "end"].into_iter().enumerate() {
-        let field = fields[3 + i];
+        let field = fields[3 + i].trim_ascii_end();
         numbers[i] = match std::str::from_utf8(field).ok().map(str::parse::<i128>) {
             Some(Ok(n)) if n < 1 => return format!("the {name} is {n}, but coordinates are counted from 1"),
             Some(Ok(n)) if n > i128::from(LARGEST) => return format!("the {name} {n} is too large"),
@@ -143,6 +150,11 @@ mod tests {
         assert_eq!((record.seqid, record.word, record.start, record.end), (&b"chr 1"[..], &b"CDS"[..], 9, 20));
         assert_eq!((record.strand, record.phase, record.attributes), (Strand::Reverse, Some(2), &b"ID=a"[..]));
         assert_eq!(parse(b"c\t.\tgene\t1\t1\t.\t?\t.").unwrap().attributes, b"");
+        let padded = parse(b"c \t.\tgene \t1 \t12 \t.\t-\t.  \tGene \"x\"").unwrap();
+        assert_eq!(
+            (padded.word, padded.start, padded.end, padded.attributes),
+            (&b"gene"[..], 0, 12, &b"Gene \"x\""[..])
+        );
     }
 
     #[test]

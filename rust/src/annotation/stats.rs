@@ -103,7 +103,7 @@ pub fn of(annotation: &Annotation, genome: Option<&Genome>, codes: &Codes) -> Re
             *stats.transcripts_by_biotype.entry(transcript.biotype.clone()).or_insert(0) += 1;
             own_exons.extend(transcript.exons.iter().map(|exon| (exon.start, exon.end)));
             own_introns.extend(transcript.exons.windows(2).map(|pair| (pair[0].end, pair[1].start)));
-            if !transcript.cds.is_empty() {
+            if !transcript.cds.is_empty() && !gene.flags.mobile_element {
                 stats.coding_transcripts += 1;
                 stats.single_exon_coding_transcripts += u64::from(transcript.exons.len() == 1);
                 cds.push(transcript.cds.iter().map(|part| part.len()).sum());
@@ -178,7 +178,7 @@ fn quality(annotation: &Annotation, genome: &Genome, codes: &Codes) -> Result<Qu
 
 fn of_sequence(quality: &mut Quality, name: &str, genes: &[Gene], bases: &[u8], code: &GeneticCode) {
     let (mut sequences, mut with_inner_stops) = (Vec::new(), 0);
-    for gene in genes.iter().filter(|gene| gene.strand != Strand::Unknown) {
+    for gene in genes.iter().filter(|gene| gene.strand != Strand::Unknown && !gene.flags.mobile_element) {
         let mut introns = Vec::new();
         for transcript in gene.transcripts.iter().filter(|transcript| !transcript.cds.is_empty()) {
             if transcript.exons.iter().any(|exon| exon.end > 2 * bases.len() as u64) {

@@ -288,7 +288,8 @@ fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, c
         rows.row(transcript_type(transcript), span, transcript.score, strand, None, &attributes)?;
     }
     // Exons that are the CDS itself say nothing where there is no transcript row.
-    let plain = of_gene && (transcript.exons == transcript.cds || (!coding && transcript.exons == [gene.span]));
+    let rna = !coding && !gene.flags.pseudogene && !gene.flags.mobile_element;
+    let plain = of_gene && (transcript.exons == transcript.cds || (rna && transcript.exons == [gene.span]));
     if !plain {
         for &exon in &transcript.exons {
             rows.row("exon", exon, None, strand, None, &[("Parent", id)])?;
