@@ -26,8 +26,8 @@ CDS_FRAMES = slice(1, 4)
 class Evidence(NamedTuple):
     """Evidence for ``[start, start + n)`` of a sequence, frames counted from the sequence's start.
 
-    ``classes`` float32 [n, 2, 6] is each class's logit minus the intergenic one, ``signals`` float32 [n, 2, 6] the logits of
-    signals at the base just inside (docs/architecture.md).
+    ``classes`` float32 [n, 2, 6] is each class's logit minus the intergenic one, ``signals`` float32 [n, 2, 6] the
+    logits of signals at the base just inside (docs/architecture.md).
     """
 
     start: int
@@ -58,7 +58,7 @@ class EvidenceReader:
     def read(
         self, sequence: bytes, circular: bool = False, on_progress: Callable[[int], None] | None = None
     ) -> Iterator[Evidence]:
-        """Yield the evidence of one sequence from left to right; the parts tile it. ``on_progress`` receives bp done."""
+        """Yield one sequence's evidence from left to right; the parts tile it. ``on_progress`` receives bp done."""
         windows = prediction_windows(len(sequence), self.window_size, self.overlap, circular)
         for first in range(0, len(windows), self.batch_windows):
             batch = windows[first : first + self.batch_windows]
