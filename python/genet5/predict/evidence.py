@@ -81,19 +81,21 @@ class EvidenceReader:
     def _read_batch(self, sequence: bytes, windows: Sequence[PredictionWindow]) -> Iterator[Evidence]:
         letters = [window_bases(sequence, window) for window in windows]
         bases = np.concatenate([_BASE_CODES[np.frombuffer(text, dtype=np.uint8)] for text in letters])
-        encoded = [self.tokenizer.encode(text) for text in letters]
-        tokens = np.concatenate([ids for ids, _ in encoded]).astype(np.int64)
-        positions = np.concatenate([np.cumsum(lengths, dtype=np.int64) - lengths for _, lengths in encoded])
-        base_offsets = _offsets([len(text) for text in letters])
+        tokens, token_offsets = self.tokenizer.encode_batch(letters, threads=torch.get_num_threads())
+        base_offsets = np.concatenate([[0], np.cumsum([len(text) for text in letters])])
+        # Each token's start within its window: tokens cover the letters of the batch without a gap.
+        lengths = self.tokenizer.token_lengths[tokens].astype(np.int64)
+        window_starts = np.repeat(base_offsets[:-1], np.diff(token_offsets))
+        positions = np.cumsum(lengths) - lengths - window_starts
         device = self.model.device
         segments = Segments(
-            token_offsets=torch.as_tensor(_offsets([len(ids) for ids, _ in encoded]), device=device),
+            token_offsets=torch.as_tensor(token_offsets, device=device),
             base_offsets=torch.as_tensor(base_offsets, device=device),
             target_offsets=None,
         )
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             class_logits, signal_logits = self.model.evidence(
-                input_ids=torch.as_tensor(tokens, device=device),
+                input_ids=torch.as_tensor(tokens.astype(np.int64), device=device),
                 bases=torch.as_tensor(bases, device=device),
                 segments=segments,
                 positions=torch.as_tensor(positions, device=device),
@@ -106,7 +108,3 @@ class EvidenceReader:
             # Frames of a window count from its start: frame f there is frame (f + start) mod 3 of the sequence.
             classes[..., CDS_FRAMES] = np.roll(classes[..., CDS_FRAMES], window.start % 3, axis=-1)
             yield Evidence(window.core_start, classes, signals[core])
-
-
-def _offsets(lengths: Sequence[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
