@@ -12,7 +12,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("genome", type=Path, help="genome to annotate: FASTA (or GenBank), plain, gzip or BGZF")
-    parser.add_argument("--model", type=Path, required=True, help="a model's folder, or a run's folder (then its best/)")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="a model's folder, or a run's folder (then its best/)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="GFF3 file to write")
     parser.add_argument("--protein", type=Path, help="also write the proteins, FASTA (default: none)")
     parser.add_argument("--cds", type=Path, help="also write the coding sequences, FASTA (default: none)")
@@ -22,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("prokaryotes", "unicellular", "invertebrates", "vertebrates", "plants"),
         help="chooses the program: prokaryotes, or spliced genes (default: the model's own)",
     )
-    genes.add_argument("--genetic_code", type=int, help="NCBI number of the genetic code (default: the taxon's, 1 or 11)")
+    genes.add_argument(
+        "--genetic_code", type=int, help="NCBI number of the genetic code (default: the taxon's, 1 or 11)"
+    )
     genes.add_argument(
         "--code_for",
         action="append",
@@ -32,8 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     genes.add_argument("--seqids", help="only these sequences, comma separated (default: all)")
     genes.add_argument(
-        "--circular", action="append", default=[], metavar="SEQID", help="this sequence is circular; may be repeated "
-        "(default: where the FASTA header or GenBank file says so)"
+        "--circular",
+        action="append",
+        default=[],
+        metavar="SEQID",
+        help="this sequence is circular; may be repeated (default: where the FASTA header or GenBank file says so)",
     )
     genes.add_argument(
         "--min_score", type=float, default=0.0, help="leave out genes of a lower score, 0 to 1 (default: 0, keep all)"
@@ -42,11 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cut.add_argument("--window_size", type=int, help="bp that the model sees at once (default: as it was trained)")
     cut.add_argument("--overlap", type=int, help="bp that neighbouring windows share (default: a fifth of the window)")
     cut.add_argument(
-        "--batch_bases", type=int, help="bp in a batch; more needs more memory (default: 65,536 on a CPU, 1,048,576 on a GPU)"
+        "--batch_bases",
+        type=int,
+        help="bp in a batch; more needs more memory (default: 65,536 on a CPU, 1,048,576 on a GPU)",
     )
     cut.add_argument("--device", help="cpu, cuda or cuda:N (default: cuda where there is one, else cpu)")
     cut.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16"), default="auto", help="arithmetic; auto is bf16 on a GPU, fp32 on a CPU"
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="arithmetic; auto is bf16 on a GPU, fp32 on a CPU",
     )
     cut.add_argument("--threads", type=int, help="CPU threads (default: all)")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from genet5.model import Segments
+from genet5.model.modeling import Batch
+from genet5.model.segments import Segments
 from genet5.predict.windows import PredictionWindow, prediction_windows, window_bases
 
 if TYPE_CHECKING:
@@ -88,21 +89,23 @@ class EvidenceReader:
         window_starts = np.repeat(base_offsets[:-1], np.diff(token_offsets))
         positions = np.cumsum(lengths) - lengths - window_starts
         device = self.model.device
-        segments = Segments(
-            token_offsets=torch.as_tensor(token_offsets, device=device),
-            base_offsets=torch.as_tensor(base_offsets, device=device),
-            target_offsets=None,
+        flat = Batch(
+            input_ids=torch.as_tensor(tokens.astype(np.int64), device=device),
+            bases=torch.as_tensor(bases, device=device),
+            positions=torch.as_tensor(positions, device=device),
+            tracks=None,
+            segments=Segments(
+                token_offsets=torch.as_tensor(token_offsets, device=device),
+                base_offsets=torch.as_tensor(base_offsets, device=device),
+            ),
         )
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            class_logits, signal_logits = self.model.evidence(
-                input_ids=torch.as_tensor(tokens.astype(np.int64), device=device),
-                bases=torch.as_tensor(bases, device=device),
-                segments=segments,
-                positions=torch.as_tensor(positions, device=device),
-            )
+            evidence = self.model.evidence(flat)
+            signal_logits, _ = self.model.signal_logits(evidence)
+        class_logits = evidence.class_logits
         relative = (class_logits - class_logits[..., :1]).float().cpu().numpy()
         signals = signal_logits.float().cpu().numpy()
-        for window, offset in zip(windows, base_offsets, strict=False):
+        for window, offset in zip(windows, base_offsets[:-1], strict=True):
             core = slice(int(offset) + window.core_start - window.start, int(offset) + window.core_end - window.start)
             classes = relative[core].copy()
             # Frames of a window count from its start: frame f there is frame (f + start) mod 3 of the sequence.
