@@ -1,7 +1,7 @@
 """Annotate a genome: FASTA in, GFF3 out.
 
-The model gives evidence for every base, the dynamic program makes gene models of it: every complete coding gene is an open reading
-frame. Progress goes to stderr; the output appears whole or not at all.
+The model gives evidence for every base, the dynamic program makes gene models of it: every complete coding gene is an
+open reading frame. Progress goes to stderr; each output appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument("genome", type=Path, help="genome to annotate: FASTA (or GenBank), plain, gzip or BGZF")
     parser.add_argument(
         "--model", type=Path, required=True, help="a model's folder, or a run's folder (then its best/)"
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Annotate and write; 0 when done."""
     from genet5.predict.annotate import PredictionOptions, annotate_file
 
     options = PredictionOptions(
