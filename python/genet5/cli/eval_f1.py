@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", required=True, help="reference genes, in the same formats")
     parser.add_argument("--genome", help="FASTA of the genome; adds the longest-ORF baseline (default: none)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON to FILE (default: not written)")
-    parser.add_argument("--seqids", nargs="+", metavar="ID", help="compare on these sequences only (default: all)")
+    parser.add_argument("--seqids", help="compare on these sequences only, comma separated (default: all)")
     parser.add_argument("--coding_only", action="store_true", help="leave non-coding transcripts out (default: kept)")
     parser.add_argument("--genetic_code", type=int, help="NCBI code for the baseline (default: the reference's, or 1)")
     parser.add_argument("--lenient", action="store_true", help="count malformed lines instead of refusing a file")
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         args.predictions,
         args.reference,
         genome=args.genome,
-        seqids=args.seqids,
+        seqids=args.seqids.split(",") if args.seqids else None,
         coding_only=args.coding_only,
         genetic_code=args.genetic_code,
         lenient=args.lenient,
