@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -89,7 +89,8 @@ def _copy_self_attention(model: GeneT5ForConditionalGeneration) -> list[int]:
 
     with torch.no_grad():
         for index in taken:
-            source, target = model.encoder.layers[index], model.decoder.layers[index].self_attention
+            source: Any = model.encoder.layers[index]
+            target: Any = cast(Any, model.decoder.layers[index]).self_attention
             for kind in ("weight", "bias"):
                 q, k, v = getattr(source.qkv, kind).chunk(3)
                 getattr(target.query, kind).copy_(q)

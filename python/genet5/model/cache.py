@@ -55,12 +55,10 @@ class GeneT5Cache(Cache):
 
     def reset(self) -> None:
         """Forget everything; the memory's keys too."""
-        for held in (self.keys, self.values):
-            for tensor in held:
-                assert tensor is not None
-                tensor.zero_()
-        for held in (self.memory_keys, self.memory_values, self.carried):
-            held[:] = [None] * len(held)
+        for tensor in (*self.keys, *self.values):
+            tensor.zero_()
+        for kept in (self.memory_keys, self.memory_values, self.carried):
+            kept[:] = [None] * len(kept)
         self.length = 0
 
     def nbytes(self) -> int:

@@ -42,14 +42,14 @@ class LatentLayout(NamedTuple):
 
     Attributes:
         offsets: int64 [S + 1], cumulative numbers of latents.
-        index: int64 [latents], of each within its segment.
+        number: int64 [latents], of each within its segment.
         anchor_position: float32 [latents], as an index of tokens within the segment.
         anchor: int64 [latents], the token nearest to it in the pack.
         cross, own: ranges of cross-attention and self-attention.
     """
 
     offsets: Tensor
-    index: Tensor
+    number: Tensor
     anchor_position: Tensor
     anchor: Tensor
     cross: Ranges
@@ -119,7 +119,7 @@ class Compressor(nn.Module):
 
     def forward(self, tokens: Tensor, token_offsets: Tensor, layout: LatentLayout) -> Tensor:
         """tokens [T, hidden] -> latents [latents, hidden]."""
-        x = self.latents[layout.index] + tokens[layout.anchor]
+        x = self.latents[layout.number] + tokens[layout.anchor]
         q = self.query(self.query_norm(x)).view(x.shape[0], self.heads, -1)
         k, v = self.key_value(self.token_norm(tokens)).view(tokens.shape[0], 2, self.heads, -1).unbind(1)
         mixed = cross_attention(

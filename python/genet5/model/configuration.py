@@ -148,7 +148,12 @@ class GeneT5Config(PreTrainedConfig):
         kwargs["is_encoder_decoder"] = True
         kwargs["tie_word_embeddings"] = tie_weights
         kwargs.setdefault("decoder_start_token_id", bos_token_id)
-        super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
+        tokens: dict[str, Any] = {
+            "pad_token_id": pad_token_id,
+            "bos_token_id": bos_token_id,
+            "eos_token_id": eos_token_id,
+        }
+        super().__init__(**tokens, **kwargs)
         self.check()
 
     def check(self) -> None:

@@ -135,7 +135,7 @@ def activation_bytes(config: GeneT5Config, windows: int, bases: int, tokens: int
     row = len(config.head_dilations) * (9 * config.head_channels) + 3 * config.head_channels
     head = 6 * row / (3 * config.head_stride) + 2 * (4 * config.head_codon_channels + 40)
     head += _CANDIDATES * (len(_STATE_OFFSETS) * config.head_codon_channels + 3 * config.head_signal_channels)
-    numbers = tokens * config.encoder_layers * per_layer + tokens * 6 * width
+    numbers: float = tokens * config.encoder_layers * per_layer + tokens * 6 * width
     numbers += bases * head
     numbers += latents * (config.compressor_layers + 1) * per_layer
     numbers += targets * (config.decoder_layers * per_decoder + 3 * config.vocab_size)

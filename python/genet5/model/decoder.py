@@ -97,7 +97,8 @@ class CrossAttention(nn.Module):
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """[..., hidden] -> keys and values [..., kv_heads, d]."""
         pair = self.key_value(memory).view(*memory.shape[:-1], 2, self.kv_heads, self.size)
-        return pair.unbind(-3)  # type: ignore[return-value]
+        keys, values = pair.unbind(-3)
+        return keys, values
 
     def forward(self, x: Tensor, memory: Tensor, layout: DecoderLayout) -> Tensor:
         """x [L, hidden], memory [M, hidden] -> [L, hidden]."""
@@ -191,6 +192,7 @@ class Decoder(nn.Module):
         """The next token of each row: input_ids int [batch], memory [batch, M, hidden] -> states [batch, hidden]."""
         x = self.embedding(input_ids)
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, DecoderLayer)
             x = layer.step(x, memory, lengths, cache, index, self.slopes)
         cache.length += 1
         return self.norm(x)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import initialization as init
@@ -39,7 +39,7 @@ def mark(model: nn.Module) -> None:
             kind = "init_ffn_std"
         else:
             kind = "init_std"
-        module.weight_initialisation = kind  # type: ignore[assignment]
+        module.weight_initialisation = kind
 
 
 def initialise_module(module: nn.Module, config: GeneT5Config) -> None:
@@ -72,7 +72,7 @@ def initialise_module(module: nn.Module, config: GeneT5Config) -> None:
         init.normal_(module.down, 0.0, config.init_ffn_std)
 
 
-def _initialise_special(module: nn.Module, name: str) -> None:
+def _initialise_special(module: Any, name: str) -> None:
     weight = module.weight
     if name == "tokens_in":
         init.zeros_(weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -109,8 +109,8 @@ class GeneT5PreTrainedModel(PreTrainedModel):
     _no_split_modules = ["EncoderLayer", "LatentLayer", "DecoderLayer", "BaseHead"]  # noqa: RUF012
     _supports_cache_class = True
 
-    def _init_weights(self, module: nn.Module) -> None:
-        initialise_module(module, self.config)
+    def _init_weights(self, module: Any) -> None:
+        initialise_module(module, cast(GeneT5Config, self.config))
         # Buffers that are not stored come out of `from_pretrained` uninitialised.
         if hasattr(module, "slopes"):
             init.copy_(module.slopes, alibi_slopes(module.slopes.shape[0]))
@@ -121,11 +121,9 @@ class GeneT5PreTrainedModel(PreTrainedModel):
             init.copy_(module.token_letters, letters)
             init.copy_(module.token_lengths, lengths)
 
-    def _set_gradient_checkpointing(
-        self, enable: bool = True, gradient_checkpointing_func: Any = None, **_: Any
-    ) -> None:
+    def _set_gradient_checkpointing(self, enable: bool = True, *_: Any, **__: Any) -> None:
         for module in self.modules():
-            if hasattr(module, "gradient_checkpointing"):
+            if isinstance(module, Encoder | Compressor | Decoder):
                 module.gradient_checkpointing = enable
 
 
@@ -177,7 +175,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
         """The encoder's embedding of DNA tokens."""
         return self.encoder.embedding
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: Any) -> None:
         """Replace the encoder's embedding."""
         self.encoder.embedding = value
 
@@ -506,7 +504,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
             kwargs["encoder_outputs"] = GeneT5Memory(**kwargs["encoder_outputs"])
         return super().generate(**kwargs)
 
-    def prepare_inputs_for_generation(  # type: ignore[override]
+    def prepare_inputs_for_generation(
         self, input_ids: Tensor, encoder_outputs: GeneT5Memory | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Inputs of one step: with a cache, only the tokens that it has not seen."""
@@ -517,7 +515,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
 
     def _prepare_cache_for_generation(
         self, generation_config: Any, model_kwargs: dict[str, Any], *_: Any, **__: Any
-    ) -> None:
+    ) -> Any:
         """The cache is always this model's own: `generate`'s own would cut the memory to the decoder's window."""
         if generation_config.use_cache is False or model_kwargs.get(_CACHE_NAME) is not None:
             return
@@ -534,7 +532,7 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
             kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(*args, **kwargs)
 
-    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """Write configuration, weights and, where the folder has none yet, a template of a model card."""
         super().save_pretrained(save_directory, *args, **kwargs)
         umask = os.umask(0)

@@ -53,6 +53,7 @@ class GeneT5Tokenizer(PreTrainedTokenizerFast):
         """From a folder or a hub id; transformers itself would take the file apart and lose the merges' order."""
         hub = {name: kwargs[name] for name in ("cache_dir", "revision", "token", "local_files_only") if name in kwargs}
         path = cached_file(str(pretrained_model_name_or_path), _FILE, **hub)
+        assert path is not None  # cached_file raises where there is none
         return cls.from_text(Path(path).read_text(), name_or_path=str(pretrained_model_name_or_path))
 
     @classmethod

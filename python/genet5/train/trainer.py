@@ -101,6 +101,7 @@ class Trainer:
         self.with_text = options.text_weight > 0
         self.with_bases = options.base_weight > 0
         self.model: Any = model.to(self.device)
+        self.model.config.label_smoothing = options.label_smoothing
         self._choose_trained_parts()
         self.world.equalise(self.model)
         self.optimizer = build_optimizer(self.model, options)
