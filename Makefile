@@ -17,9 +17,10 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES) Cargo.toml Cargo.lock rust/Cargo.to
 	$(BIN)/python -m pip install --quiet .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
+# The same and what the tests and checks need, in one build.
+$(VENV)/.dev: $(BIN)/python $(SOURCES) Cargo.toml Cargo.lock rust/Cargo.toml pyproject.toml
 	$(BIN)/python -m pip install --quiet '.[dev]'
-	touch $@
+	touch $(VENV)/.installed $@
 
 ## make install     the package and its dependencies in .venv
 .PHONY: install
@@ -61,9 +62,9 @@ core:
 ## make gpu-test    the kernels on a CUDA device, from a bare checkout: PYTHON needs torch, triton and pytest (under 10 minutes)
 .PHONY: gpu-test
 gpu-test:
-	$(PYTHON) -m pytest -m gpu --confcutdir=tests/kernels tests/kernels/test_gpu.py
+	PYTHONPATH=python $(PYTHON) -m pytest -m gpu --confcutdir=tests/kernels tests/kernels/test_gpu.py
 
 ## make gpu-bench   speed of the kernels on a CUDA device, from a bare checkout (under 10 minutes)
 .PHONY: gpu-bench
 gpu-bench:
-	$(PYTHON) benchmarks/kernels.py
+	PYTHONPATH=python $(PYTHON) benchmarks/kernels.py
