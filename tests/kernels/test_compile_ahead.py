@@ -103,7 +103,7 @@ def _experts(kernel, dtype, capability):
     if kernel == "rows":
         # The weights' columns are next to each other in one of the two products; Triton makes such a stride a constant.
         known = known | {"b_depth": 1}
-    tile = experts_triton.choose(kernel == "gate_up", dtype.itemsize, SHARED_LIMIT[capability])
+    tile = experts_triton.choose(kernel in ("gate_up", "grad_hidden"), dtype.itemsize, SHARED_LIMIT[capability])
     known = known | {"ROWS": tile.rows, "COLUMNS": tile.columns, "DEPTH": tile.depth, "PRECISION": "tf32"}
     _fits(compile_for(function, arguments, known, capability, tile.warps, tile.stages), capability)
 

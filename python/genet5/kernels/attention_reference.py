@@ -26,8 +26,8 @@ from torch import Tensor
 from genet5.kernels.philox import keep_mask
 
 LOG2_E = 1.0 / math.log(2.0)
-# Scores held at once, in elements: stacks of blocks stay within a CPU's cache more or less.
-_ELEMENTS = 1 << 21
+# Scores held at once, in elements, where a block does not take more: a stack and its copies stay in a core's cache.
+_ELEMENTS = 1 << 17
 
 
 class _Stack(NamedTuple):
@@ -40,9 +40,8 @@ class _Stack(NamedTuple):
 
 
 def _block_size(rows: Tensor) -> int:
-    """Queries a block: a quarter of the mean width rounded down to a power of two, between 16 and 128."""
-    width = float((rows[1] - rows[0]).to(torch.float64).mean()) if rows.shape[1] else 1.0
-    return min(128, max(16, 1 << int(math.log2(max(width / 4, 1.0)))))
+    """Queries a block, by the mean number of keys a query: few scores out of the window are computed."""
+    return 64 if rows.shape[1] and float((rows[1] - rows[0]).to(torch.float64).mean()) >= 256 else 32
 
 
 def _stacks(rows: Tensor, block: int, heads: int, keys: int) -> Iterator[_Stack]:

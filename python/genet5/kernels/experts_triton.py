@@ -36,7 +36,7 @@ TILES = (
     GroupedTile(64, 64, 32, 4, 2),
     GroupedTile(32, 32, 32, 4, 1),
 )
-# The gated product holds two accumulators, for the gate and for what it multiplies.
+# With the activation: two accumulators, or an epilogue of as many registers.
 GATED_TILES = (
     GroupedTile(128, 64, 64, 8, 3),
     GroupedTile(64, 64, 64, 8, 2),
@@ -311,11 +311,12 @@ def experts_backward(
     grad_x = x.new_empty(x.shape)
     grad_gate_up, grad_down = torch.empty_like(gate_up), torch.empty_like(down)
     with launch.on_device():
-        tile, options = launch.tile()
+        tile, options = launch.tile(gated=True)
         grad_hidden_kernel[launch.grid(tile, launch.hidden)](
             grad, down, offsets, pre, hidden, grad_pre, grad.stride(0), launch.rows, launch.width,
             HIDDEN=launch.hidden, ACTIVATION=activation, **launch.groups(), **options,
         )  # fmt: skip
+        tile, options = launch.tile()
         rows_kernel[launch.grid(tile, launch.width)](
             grad_pre, gate_up, offsets, grad_x, grad_pre.stride(0), gate_up.stride(0), gate_up.stride(1),
             gate_up.stride(2), launch.rows, 2 * launch.hidden, WIDTH=launch.width, **launch.groups(), **options,
