@@ -590,3 +590,48 @@ def test_every_gene_as_the_reader_gives_it(data, species, codes, genes, transcri
         sentence = encode([one], sequence, start, end - start, vocabulary, genetic_code=code)
         assert [reason for _, _, reason in sentence.ignored] == ([] if what == "said" else [what])
         assert len(decode(sentence.tokens, end - start, vocabulary)) == (what == "said")
+
+
+@pytest.mark.parametrize(
+    ("species", "seqid", "taxon", "code"),
+    [("ecoli_k12_mg1655", "NC_000913.3", "prokaryotes", 11), ("schizosaccharomyces_pombe", "III", "unicellular", 1)],
+)
+def test_labels_decode_to_the_genes(data, species, seqid, taxon, code):
+    """Labels of windows, joined in the frames of the sequence and taken as evidence, give the genes back.
+
+    Genes that overlap others by much are a matter of the program, not of labels; so are short ones and odd starts.
+    """
+    folder = data / "genomes" / species
+    genome = _core.Genome.read(folder / "genome.fna.gz")
+    annotation = _core.Annotation.read(folder / "genes.gff3.gz").check_against(genome)
+    length, window = 300_000, 10_000
+    sequence = genome.sequence(seqid)[:length]
+    genes = [one for one in annotation.genes if one.seqid == seqid and one.end <= length]
+    vocabulary = Vocabulary.builtin()
+    classes = np.zeros((length, 2, 6), dtype=np.float32)
+    signals = np.zeros((length, 2, 6), dtype=np.float32)
+    for start in range(0, length, window):
+        here = [one for one in genes if one.start < start + window and one.end > start]
+        sentence = encode(here, sequence, start, window, vocabulary, genetic_code=code, utr=False, noncoding=False)
+        codes = CODES[np.frombuffer(sequence, np.uint8, window, start)]
+        ignore = [(left, right) for left, right, _ in sentence.ignored]
+        labels, true = base_labels(sentence.tokens, codes, vocabulary, genetic_code=code, ignore=ignore)
+        in_frame = (labels >= 1) & (labels <= 3)
+        labels = np.where(in_frame, 1 + (labels - 1 + start % 3) % 3, labels)
+        for value in range(1, 6):
+            classes[start : start + window, :, value] = np.where(labels == value, 8.0, -8.0)
+        classes[start : start + window][labels == -1] = 0.0
+        signals[start : start + window] = np.select([true == 1, true == 0], [8.0, -8.0], 0.0)
+    decoder = _core.GeneDecoder(_core.default_gene_parameters(taxon))
+    predicted = decoder.decode(seqid, sequence, classes, signals, code)
+    found = {(one.strand, tuple(each.cds)) for one in predicted.genes for each in one.transcripts}
+    told = dict(tell(annotation, genome, genetic_code=code)[0])
+    coding = [
+        one
+        for one in genes
+        if told[one.id] == "said" and sum(end - start for start, end in one.transcripts[0].cds) >= 120
+    ]
+    lost = [one.id for one in coding if not any((one.strand, tuple(each.cds)) in found for each in one.transcripts)]
+    assert len(coding) > 90
+    assert len(lost) <= 0.05 * len(coding), lost
+    assert len(predicted) <= 1.05 * len(coding)

@@ -16,6 +16,9 @@ use crate::gene::{Interval, Strand};
 /// Shortest stretch that the second pass takes at a time, bp.
 const STRETCH: usize = 1 << 17;
 
+/// Of the class axis.
+const INTRON_CLASS: usize = 4;
+
 /// Decodes one sequence; feed it with [`SplicedDecoder::push`] and end with [`SplicedDecoder::finish`].
 pub struct SplicedDecoder {
     parameters: Arc<GeneParameters>,
@@ -107,6 +110,20 @@ impl SplicedDecoder {
         Ok(self.genes)
     }
 
+    /// Evidence of an intron speaks for one gene: a second one that runs along it must live from its own.
+    fn spend_introns(&mut self, genes: &[GeneModel], end: usize) {
+        for gene in genes {
+            let strand = usize::from(gene.strand == Strand::Reverse);
+            for pair in gene.cds.windows(2) {
+                let (from, to) = ((pair[0].end as usize).max(self.kept_from), (pair[1].start as usize).min(end));
+                for base in from..to {
+                    let logit = &mut self.classes[(base - self.kept_from) * ROW + strand * (ROW / 2) + INTRON_CLASS];
+                    *logit = logit.min(0.0);
+                }
+            }
+        }
+    }
+
     /// Cuts off the stretch up to the last settled gene-free place.
     fn finish_stretches(&mut self) {
         // Between a settled Close and the settled Open after it nothing lies.
@@ -146,6 +163,7 @@ impl SplicedDecoder {
             let extra = self.parameters.weights.nested;
             let mut second = Engine::new(self.parameters.clone(), self.code, self.codes.clone(), closed, taken, extra);
             let bases = end - self.kept_from;
+            self.spend_introns(&found, end);
             second.push(&self.classes[..bases * ROW], &self.signals[..bases * ROW]);
             found.extend(models(&second.finish(), self.length));
         }
