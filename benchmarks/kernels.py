@@ -132,15 +132,19 @@ class Attention:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         first, last = self.ranges.rows
-        slopes = self.slopes
+        slopes, positions = self.slopes, self.positions
         q, k, _ = self.tensors
 
         def visible(b, h, i, j):
             return (j >= first[i]) & (j < last[i])
 
-        def bias(score, b, h, i, j):
-            return score if slopes is None else score - slopes[h] * self._distance(i, j)
+        def distance(score, b, h, i, j):
+            return score - slopes[h] * (i - j).abs()
 
+        def place(score, b, h, i, j):
+            return score - slopes[h] * (positions[i] - (j - first[i])).abs()
+
+        bias = None if slopes is None else distance if positions is None else place
         mask = create_block_mask(visible, None, None, q.shape[0], k.shape[0], device=self.device, _compile=True)
         compiled = torch.compile(flex_attention, dynamic=False)
         group = self.heads != self.kv_heads
@@ -283,6 +287,8 @@ def bench_attention(problem: Attention, device: Device) -> list[dict]:
     """Forward, and forward with backward, of ours and of whatever else can do the same."""
     rows = []
     print(f"{problem.name}: {problem.heads}/{problem.kv_heads} heads of {HEAD}, {problem.pairs / 1e6:.2f} M pairs")
+    # Each problem compiles FlexAttention anew; past a limit PyTorch would stop compiling it.
+    torch.compiler.reset()
     functions = {"ours": problem.ours, "SDPA + mask": problem.dense(), "flash-attn": problem.flash()}
     functions["Flex"] = problem.flex()
     for backward in (False, True):

@@ -95,9 +95,10 @@ def expected(case, q, k, v, slopes):
         distance = (position[:, None] - position).abs()
     keep = None
     if case.dropout_p:
-        heads, queries = torch.arange(case.heads)[:, None, None], torch.arange(case.queries)[None, :, None]
-        groups = torch.arange(-(-case.keys // 4))[None, None, :]
-        keep = keep_mask(SEED, heads, queries, groups, case.dropout_p)[:, :, : case.keys].to(device)
+        sizes = (case.heads, case.queries, -(-case.keys // 4))
+        heads, queries, groups = (torch.arange(n, device=device) for n in sizes)
+        heads, queries, groups = heads[:, None, None], queries[None, :, None], groups[None, None, :]
+        keep = keep_mask(SEED, heads, queries, groups, case.dropout_p)[:, :, : case.keys]
     return attention_oracle.attention(q, k, v, mask.to(device), distance.to(device), slopes, None, keep, case.dropout_p)
 
 

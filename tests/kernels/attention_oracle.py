@@ -33,13 +33,13 @@ def cross_mask(q_offsets, k_offsets, queries, keys):
 
 
 def anchor_distance(q_offsets, k_offsets, queries, keys):
-    """|anchor - key| within the segment; anchors at (i + 1/2) / n of the segment."""
+    """|anchor - key| within the segment; anchors at (i + 1/2) / n of the segment, as float32 indices."""
     out = torch.zeros(queries, keys, dtype=torch.float64)
     for s in range(len(q_offsets) - 1):
         n, m = q_offsets[s + 1] - q_offsets[s], k_offsets[s + 1] - k_offsets[s]
         for i in range(n):
-            for j in range(m):
-                out[q_offsets[s] + i, k_offsets[s] + j] = abs((i + 0.5) / n * m - (j + 0.5))
+            anchor = torch.tensor(((2 * i + 1) * m - n) / (2 * n), dtype=torch.float32).double()
+            out[q_offsets[s] + i, k_offsets[s] : k_offsets[s + 1]] = (anchor - torch.arange(m)).abs()
     return out
 
 

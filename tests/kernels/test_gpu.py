@@ -44,7 +44,7 @@ def _automatic_choice():
 
 @pytest.mark.parametrize(
     ("window", "heads", "alibi", "dropout_p"),
-    list(itertools.product(WINDOWS, ("12/12", "12/3", "6/1"), (False, True), (0.0, 0.1))),
+    list(itertools.product(WINDOWS, ("12/12", "12/3"), (False, True), (0.0, 0.1))),
 )
 def test_product_of_options_in_bfloat16(window, heads, alibi, dropout_p):
     sides, causal = WINDOWS[window]
@@ -298,7 +298,7 @@ def test_compute_sanitizer():
     if tool is None:
         pytest.skip("compute-sanitizer is not installed")
     here = Path(__file__).resolve()
-    selection = "test_empty_and_one_token_segments or (test_cross_attention and float16) or test_experts_repeat"
+    selection = "test_empty_and_one_token_segments or test_experts_repeat"
     command = [tool, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", str(here), "-k", selection]
     done = subprocess.run(command, cwd=here.parents[2], capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout[-4000:]
