@@ -499,7 +499,7 @@ fn parse_head(path: &Path, head: &[u8], bytes: u64) -> Result<(Header, [Entry; S
             _ => 1,
         };
         let follows = number as usize == place + 1 && entry.offset == align(end, ALIGNMENT);
-        if !follows || !entry.bytes.is_multiple_of(row_bytes) || entry.bytes > bytes.saturating_sub(entry.offset) {
+        if !follows || entry.bytes % row_bytes != 0 || entry.bytes > bytes.saturating_sub(entry.offset) {
             return Err(damaged(path, &format!("its section '{}' is out of place", section.name())));
         }
         end = entry.offset + entry.bytes;

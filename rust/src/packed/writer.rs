@@ -325,7 +325,7 @@ impl FileWriter {
 
     /// Writes a sample whose rows' offsets are set; strings are numbered by the caller.
     pub(super) fn add_sample(&mut self, block: &[u8], rows: &[SegmentRow]) -> Result<()> {
-        debug_assert!(block.len().is_multiple_of(BLOCK_ALIGNMENT));
+        debug_assert!(block.len() % BLOCK_ALIGNMENT == 0);
         let sum = |value: &dyn Fn(&SegmentRow) -> u32| {
             u32::try_from(rows.iter().map(|row| u64::from(value(row))).sum::<u64>())
                 .map_err(|_| Error::input("a pack of more than 2^32 bases"))
