@@ -5,7 +5,7 @@
 //! target share a pack; else it opens a pack. A pack that has reached the target takes no more. Several orders are
 //! planned and the one with the fewest packs is kept: none is best on all distributions of lengths.
 
-use std::collections::BTreeSet;
+use std::collections::BinaryHeap;
 
 use crate::error::{Error, Result};
 
@@ -83,18 +83,27 @@ pub fn pack(windows: &[Size], budget: &Budget) -> Plan {
         ("by the larger share of a budget", Box::new(move |size| scaled(share(size).0.max(share(size).1)))),
         ("by the sum of shares", Box::new(move |size| scaled(share(size).0 + share(size).1))),
     ];
-    let mut best: Option<(usize, Vec<u32>, &'static str)> = None;
-    for (name, key) in &orders {
+    let plan_by = |(name, key): &Key| {
         let mut order: Vec<(u64, u32)> = regular.iter().map(|&w| (key(&windows[w as usize]), w)).collect();
         order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         let (count, assigned) = best_fit(windows, &order, budget.target.min(hard_limit), hard_limit, budget.labels);
-        if best.as_ref().is_none_or(|(fewest, ..)| count < *fewest) {
-            best = Some((count, assigned, name));
-        }
-        if count <= bound {
-            break;
-        }
-    }
+        (count, assigned, *name)
+    };
+    // Each order is planned in a thread of its own where that is worth one.
+    let plans: Vec<_> = if regular.len() < 20_000 {
+        orders.iter().map(plan_by).collect()
+    } else {
+        std::thread::scope(|scope| {
+            let plan_by = &plan_by;
+            let threads: Vec<_> = orders.iter().map(|order| scope.spawn(move || plan_by(order))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        })
+    };
+    // The first of equals.
+    let best = plans.into_iter().min_by_key(|(count, ..)| *count);
     let (count, assigned, strategy) = best.expect("at least one order was planned");
     let mut packs = vec![Vec::new(); count];
     for &window in &regular {
@@ -138,27 +147,28 @@ struct OpenPack {
     id: u32,
 }
 
-/// Open packs by the tokens that still fit: a tree of maxima of the labels that still fit, over sets of packs.
+/// Open packs by the tokens that still fit: a tree of maxima of the labels that still fit, over heaps of packs.
 struct OpenPacks {
     /// Node i has children 2i and 2i+1; leaves begin at `leaves`. One more than the labels left, 0 where none is open.
     most_labels: Vec<u32>,
     leaves: usize,
-    packs: Vec<BTreeSet<(u32, u32)>>,
+    /// By tokens left, packs as (labels left, id).
+    packs: Vec<BinaryHeap<(u32, u32)>>,
 }
 
 impl OpenPacks {
     fn new(most_tokens: u32) -> Self {
         let count = most_tokens as usize + 1;
         let leaves = count.next_power_of_two();
-        OpenPacks { most_labels: vec![0; 2 * leaves], leaves, packs: vec![BTreeSet::new(); count] }
+        OpenPacks { most_labels: vec![0; 2 * leaves], leaves, packs: vec![BinaryHeap::new(); count] }
     }
 
     fn put(&mut self, pack: OpenPack) {
-        self.packs[pack.tokens as usize].insert((pack.labels, pack.id));
+        self.packs[pack.tokens as usize].push((pack.labels, pack.id));
         self.update(pack.tokens as usize);
     }
 
-    /// Takes out the pack with the fewest tokens left within `from..=to`, and of those the one with the fewest labels
+    /// Takes out the pack with the fewest tokens left within `from..=to`, and of those the one with the most labels
     /// left, that has room for `labels`.
     fn take(&mut self, from: u32, to: u32, labels: u32) -> Option<OpenPack> {
         if from > to || to as usize >= self.packs.len() {
@@ -168,15 +178,14 @@ impl OpenPacks {
         if tokens > to as usize {
             return None;
         }
-        let &(left, id) = self.packs[tokens].range((labels, 0)..).next()?;
-        self.packs[tokens].remove(&(left, id));
+        let (left, id) = self.packs[tokens].pop()?;
         self.update(tokens);
         Some(OpenPack { tokens: tokens as u32, labels: left, id })
     }
 
     fn update(&mut self, tokens: usize) {
         let mut node = self.leaves + tokens;
-        self.most_labels[node] = self.packs[tokens].last().map_or(0, |&(labels, _)| labels + 1);
+        self.most_labels[node] = self.packs[tokens].peek().map_or(0, |&(labels, _)| labels + 1);
         while node > 1 {
             node /= 2;
             let most = self.most_labels[2 * node].max(self.most_labels[2 * node + 1]);

@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::format::{HAS_TRACKS, SampleRow};
 use super::reader::Reader;
+use super::vocabulary::SHORT;
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
 use crate::labels::{LabelTables, SIGNALS, StartCodons, base_labels};
@@ -15,6 +16,8 @@ const NO_LOSS: i64 = -100;
 /// Which parts of a batch are wanted; the others stay empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
+    /// `positions` and `bases`; base labels need them.
+    pub bases: bool,
     /// `decoder_input_ids` and `labels`.
     pub text: bool,
     /// `class_labels` and `signal_labels`.
@@ -70,6 +73,10 @@ impl LabelContext {
     }
 }
 
+fn last(offsets: &[i64]) -> usize {
+    offsets.last().map_or(0, |&offset| offset as usize)
+}
+
 impl Reader {
     /// Reads samples in the order given. `labels` is needed where `want.base_labels` is.
     pub fn batch(&self, samples: &[usize], want: Want, labels: Option<&LabelContext>) -> Result<Batch> {
@@ -79,8 +86,8 @@ impl Reader {
         let (tokens, sentences, segments) = (total(|r| r.tokens), total(|r| r.labels), total(|r| r.segments));
         let mut batch = Batch {
             input_ids: Vec::with_capacity(tokens),
-            positions: Vec::with_capacity(tokens),
-            bases: Vec::with_capacity(total(|r| r.bases)),
+            positions: vec![0; if want.bases { tokens } else { 0 }],
+            bases: vec![0; if want.bases { total(|r| r.bases) + SHORT } else { 0 }],
             decoder_input_ids: Vec::with_capacity(if want.text { sentences } else { 0 }),
             labels: Vec::with_capacity(if want.text { sentences } else { 0 }),
             token_offsets: Vec::with_capacity(segments + 1),
@@ -96,6 +103,9 @@ impl Reader {
         }
         for (&sample, row) in samples.iter().zip(&rows) {
             self.append(sample, row, want, labels, &mut batch)?;
+        }
+        if want.bases {
+            batch.bases.truncate(batch.bases.len() - SHORT);
         }
         Ok(batch)
     }
@@ -113,18 +123,17 @@ impl Reader {
         for index in sample_row.first_segment..sample_row.first_segment + u64::from(sample_row.segments) {
             let row = self.segment(index as usize)?;
             let data = self.data(block, &row)?;
-            batch.input_ids.extend(data.tokens().map(i64::from));
-            let first = batch.bases.len();
-            for token in data.tokens() {
-                let codes = vocabulary.bases(token).unwrap_or_default();
-                batch.positions.push((batch.bases.len() - first) as i64);
-                batch.bases.extend_from_slice(codes);
-                if codes.is_empty() || batch.bases.len() - first > row.length as usize {
-                    break;
+            let (first_token, first_base) = (batch.input_ids.len(), last(&batch.base_offsets));
+            let (end_token, end_base) = (first_token + row.tokens as usize, first_base + row.length as usize);
+            data.append_tokens(&mut batch.input_ids);
+            if want.bases {
+                // Rows of the segment table are read again from the map: lengths may not fit a file that was overwritten.
+                let positions = batch.positions.get_mut(first_token..end_token);
+                let bases = batch.bases.get_mut(first_base..end_base + SHORT);
+                let spelled = positions.zip(bases).is_some_and(|(p, b)| vocabulary.spell(data.tokens(), p, b));
+                if !spelled {
+                    return Err(self.damaged(&format!("the tokens of segment {index} do not spell its bases")));
                 }
-            }
-            if batch.bases.len() - first != row.length as usize || batch.positions.len() != batch.input_ids.len() {
-                return Err(self.damaged(&format!("the tokens of segment {index} do not spell its bases")));
             }
             if want.text {
                 let length = row.labels as usize;
@@ -140,31 +149,32 @@ impl Reader {
                 tracks.resize(batch.input_ids.len(), 0);
             }
             if want.base_labels {
-                let context = labels.ok_or_else(|| Error::input("base labels need the file's label tables"))?;
+                let context = labels
+                    .filter(|_| want.bases)
+                    .ok_or_else(|| Error::input("base labels need bases and the file's label tables"))?;
                 let tables = context
                     .tables
                     .get(&row.genetic_code)
                     .ok_or_else(|| self.damaged(&format!("segment {index} changed its genetic code")))?;
                 let sentence: Vec<u32> = data.labels().collect();
                 let ignores: Vec<(u32, u32)> = data.ignores().collect();
-                let total = batch.bases.len();
-                batch.class_labels.resize(2 * total, 0);
-                batch.signal_labels.resize(2 * SIGNALS * total, 0);
+                batch.class_labels.resize(2 * end_base, 0);
+                batch.signal_labels.resize(2 * SIGNALS * end_base, 0);
                 base_labels(
                     &sentence,
-                    &batch.bases[first..],
+                    &batch.bases[first_base..end_base],
                     &context.vocabulary,
                     tables,
                     &ignores,
-                    &mut batch.class_labels[2 * first..],
-                    &mut batch.signal_labels[2 * SIGNALS * first..],
+                    &mut batch.class_labels[2 * first_base..],
+                    &mut batch.signal_labels[2 * SIGNALS * first_base..],
                 )
                 .map_err(|e| {
                     Error::binary(self.path(), format!("segment {index} holds a sentence that cannot be read: {e}"))
                 })?;
             }
             batch.token_offsets.push(batch.input_ids.len() as i64);
-            batch.base_offsets.push(batch.bases.len() as i64);
+            batch.base_offsets.push(end_base as i64);
             batch.target_offsets.push(batch.target_offsets.last().unwrap_or(&0) + i64::from(row.labels) - 1);
             batch.segment_ids.push(index as i64);
         }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::format::SegmentRow;
+use super::format::{SampleRow, SegmentRow};
 use super::random::Random;
-use super::reader::Reader;
+use super::reader::{Reader, Tables};
 use super::vocabulary::Vocabulary;
 use super::writer::{FileWriter, Strings};
 use crate::error::{Error, Result};
@@ -164,24 +164,58 @@ fn add(left: Value, right: Value) -> Value {
 /// Reads a whole file and holds every sample against its checksum and its segments; returns the bytes read.
 pub fn verify(reader: &Reader) -> Result<u64> {
     let tables = reader.tables()?;
-    let mut block = Vec::new();
     let mut bytes = 0;
-    for index in 0..reader.len() {
-        let sample = tables.sample(index);
-        block.clear();
-        reader.read_block(index, &sample, &mut block)?;
-        for (segment, row) in tables.segments(&sample) {
-            let data = reader.data(&block, &row)?;
-            let known = |id: u32| (id as usize) < reader.vocabulary().len();
-            let spelled: usize = data.tokens().map(|id| reader.vocabulary().bases(id).map_or(0, <[u8]>::len)).sum();
-            if spelled != row.length as usize || !data.labels().all(known) {
-                return Err(reader.damaged(&format!("the tokens of segment {segment} do not spell its bases")));
+    let mut blocks = Vec::new();
+    for (first, samples) in
+        runs((0..reader.len()).map(|sample| (0, sample)), &[&tables]).map(|run| (run.first, run.samples))
+    {
+        reader.read_blocks(first, &samples, &mut blocks)?;
+        let mut rest = &blocks[..];
+        for sample in &samples {
+            let (block, after) = rest.split_at(sample.bytes as usize);
+            rest = after;
+            for (segment, row) in tables.segments(sample) {
+                let data = reader.data(block, &row)?;
+                let most = data.labels().max().unwrap_or(0);
+                let spelled = reader.vocabulary().count(data.tokens());
+                if spelled != Some(u64::from(row.length)) || most as usize >= reader.vocabulary().len() {
+                    return Err(reader.damaged(&format!("the tokens of segment {segment} do not spell its bases")));
+                }
             }
+            bytes += u64::from(sample.bytes);
         }
-        bytes += u64::from(sample.bytes);
     }
     reader.check_unchanged()?;
     Ok(bytes)
+}
+
+/// Samples that stand side by side in their file, and are read and written at once.
+struct Run {
+    file: usize,
+    first: usize,
+    samples: Vec<SampleRow>,
+}
+
+/// Bytes of a run, about: enough that the system is asked seldom, and that it stays in the cache.
+const RUN_BYTES: usize = 1 << 20;
+
+fn runs<'a>(
+    picks: impl Iterator<Item = (usize, usize)> + 'a,
+    tables: &'a [&'a Tables],
+) -> impl Iterator<Item = Run> + 'a {
+    let mut picks = picks.peekable();
+    std::iter::from_fn(move || {
+        let (file, first) = picks.next()?;
+        let mut samples = vec![tables[file].sample(first)];
+        let mut bytes = samples[0].bytes as usize;
+        while bytes < RUN_BYTES {
+            let Some((_, next)) = picks.next_if_eq(&(file, first + samples.len())) else { break };
+            let sample = tables[file].sample(next);
+            bytes += sample.bytes as usize;
+            samples.push(sample);
+        }
+        Some(Run { file, first, samples })
+    })
 }
 
 fn metadata_of(reader: &Reader) -> Result<Value> {
@@ -233,25 +267,30 @@ fn prepare(
     let mut writer = FileWriter::create(to, vocabulary)?;
     let (mut species, mut seqids) = (Strings::default(), Strings::default());
     let tables = from.iter().map(|reader| reader.tables()).collect::<Result<Vec<_>>>()?;
-    let (mut block, mut rows) = (Vec::new(), Vec::new());
-    for (number, sample) in picks {
-        let (reader, tables) = (from[number], &tables[number]);
-        let sample_row = tables.sample(sample);
-        block.clear();
-        reader.read_block(sample, &sample_row, &mut block)?;
-        rows.clear();
-        for (_, row) in tables.segments(&sample_row) {
-            let name = |strings: &[String], number: u32| {
-                strings.get(number as usize).cloned().ok_or_else(|| reader.damaged("a segment's name is missing"))
-            };
-            rows.push(SegmentRow {
-                species: species.number(&name(reader.species(), row.species)?),
-                seqid: seqids.number(&name(reader.seqids(), row.seqid)?),
-                ..row
-            });
+    let tables: Vec<&Tables> = tables.iter().collect();
+    // The new numbers of each file's strings, as they come up.
+    let unknown = |strings: &[String]| vec![None; strings.len()];
+    let mut numbers: Vec<_> = from.iter().map(|r| (unknown(r.species()), unknown(r.seqids()))).collect();
+    let mut blocks = Vec::new();
+    for run in runs(picks, &tables) {
+        let (reader, (new_species, new_seqids)) = (from[run.file], &mut numbers[run.file]);
+        reader.read_blocks(run.first, &run.samples, &mut blocks)?;
+        for sample in &run.samples {
+            for (_, row) in tables[run.file].segments(sample) {
+                writer.add_segment(&SegmentRow {
+                    species: renumber(row.species, reader.species(), new_species, &mut species),
+                    seqid: renumber(row.seqid, reader.seqids(), new_seqids, &mut seqids),
+                    ..row
+                });
+            }
         }
-        writer.add_sample(&block, &rows)?;
+        writer.add_blocks(&blocks, &run.samples)?;
     }
     from.iter().try_for_each(|reader| reader.check_unchanged())?;
     Ok(Prepared { writer, species, seqids, metadata: metadata.to_string() })
+}
+
+/// The number of a string in the new file. Opening the file checked that the old number is in its table.
+fn renumber(old: u32, strings: &[String], known: &mut [Option<u32>], new: &mut Strings) -> u32 {
+    *known[old as usize].get_or_insert_with(|| new.number(&strings[old as usize]))
 }

@@ -13,7 +13,7 @@ use super::format::{
     ALIGNMENT, BLOCK_ALIGNMENT, Entry, HAS_TRACKS, HEADER_BYTES, Header, Refusal, SampleRow, Section, SegmentLayout,
     SegmentRow, TABLE_BYTES, VERSION, align, parse_strings, u32_at,
 };
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{SHORT, Vocabulary};
 use crate::error::{Error, Result};
 
 /// A packed file, open and mapped. Shared freely between threads.
@@ -79,6 +79,15 @@ pub(super) struct SegmentData<'a> {
 impl SegmentData<'_> {
     pub(super) fn tokens(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         ids(self.tokens, self.width)
+    }
+
+    /// Appends the tokens as int64.
+    pub(super) fn append_tokens(&self, out: &mut Vec<i64>) {
+        if self.width == 2 {
+            out.extend(self.tokens.chunks_exact(2).map(|id| i64::from(u16::from_le_bytes([id[0], id[1]]))));
+        } else {
+            out.extend(self.tokens().map(i64::from));
+        }
     }
 
     pub(super) fn labels(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
@@ -307,14 +316,25 @@ impl Reader {
         })
     }
 
-    /// As `block`, read into `out` without the map: a file that others shorten is an error.
-    pub(super) fn read_block(&self, index: usize, sample: &SampleRow, out: &mut Vec<u8>) -> Result<()> {
-        let start = out.len();
-        out.resize(start + sample.bytes as usize, 0);
-        let place = self.entry(Section::Data).offset + sample.offset;
-        self.read_exact(&mut out[start..], place)?;
-        if xxh3_64(&out[start..]) != sample.checksum {
-            return Err(damaged(&self.path, &format!("sample {index} does not have its checksum")));
+    /// The bytes of samples that follow one another, read into `out` without the map (a file that others shorten is an
+    /// error), each against its checksum. `first` is the number of the first one.
+    pub(super) fn read_blocks(&self, first: usize, samples: &[SampleRow], out: &mut Vec<u8>) -> Result<()> {
+        let bytes: usize = samples.iter().map(|sample| sample.bytes as usize).sum();
+        if out.len() < bytes {
+            out.resize(bytes, 0);
+        }
+        out.truncate(bytes);
+        let Some(place) = samples.first().map(|sample| self.entry(Section::Data).offset + sample.offset) else {
+            return Ok(());
+        };
+        self.read_exact(out, place)?;
+        let mut rest = &out[..];
+        for (index, sample) in (first..).zip(samples) {
+            let (block, after) = rest.split_at(sample.bytes as usize);
+            if xxh3_64(block) != sample.checksum {
+                return Err(self.damaged(&format!("sample {index} does not have its checksum")));
+            }
+            rest = after;
         }
         Ok(())
     }
@@ -360,16 +380,11 @@ impl Reader {
         let sample_row = self.sample(sample)?;
         let data = self.data(self.block(sample, &sample_row)?, &row)?;
         let tokens: Vec<u32> = data.tokens().collect();
-        let mut bases = Vec::with_capacity(row.length.min(MOST_BASES) as usize);
-        for &token in &tokens {
-            bases.extend(self.vocabulary.bases(token).ok_or_else(|| self.damaged("a token is not of its tokenizer"))?);
-            if bases.len() > row.length as usize {
-                break;
-            }
-        }
-        if bases.len() != row.length as usize {
+        let mut bases = vec![0; row.length.min(MOST_BASES) as usize + SHORT];
+        if !self.vocabulary.spell(tokens.iter().copied(), &mut vec![0; tokens.len()], &mut bases) {
             return Err(self.damaged(&format!("the tokens of segment {segment} do not spell its bases")));
         }
+        bases.truncate(bases.len() - SHORT);
         let string = |strings: &[String], number: u32| {
             strings.get(number as usize).cloned().ok_or_else(|| self.damaged("a segment's name is missing"))
         };

@@ -97,7 +97,7 @@ fn assert_holds(reader: &Reader, segment: usize, window: &Window) {
     assert_eq!(trace.tracks, window.tracks);
 }
 
-const TEXT: Want = Want { text: true, base_labels: false };
+const TEXT: Want = Want { bases: true, text: true, base_labels: false };
 
 /// What a sample says, but for where its segments stand in the table.
 fn content(reader: &Reader, sample: usize) -> (Batch, Vec<(String, String, u64)>) {

@@ -13,7 +13,12 @@ pub struct Vocabulary {
     ends: Vec<u32>,
     /// 0..3 = A C G T, 4 = anything else.
     bases: Vec<u8>,
+    /// The first bases of each token in a row of fixed width, and its length: what reading needs of nearly all tokens.
+    rows: Vec<([u8; SHORT], u16)>,
 }
+
+/// Tokens of up to this many bases are copied as a whole row, which takes no loop.
+pub(super) const SHORT: usize = 32;
 
 impl Vocabulary {
     /// All tokens of a tokenizer.
@@ -41,7 +46,15 @@ impl Vocabulary {
             ends.push(u32::try_from(bases.len()).map_err(|_| "its tokens are too long")?);
         }
         let hash = prefix_hash(&tokens);
-        Ok(Vocabulary { tokens, unknown, hash, ends, bases })
+        let row = |span: &[u32]| {
+            let codes = &bases[span[0] as usize..span[1] as usize];
+            let mut row = [4; SHORT];
+            let short = codes.len().min(SHORT);
+            row[..short].copy_from_slice(&codes[..short]);
+            (row, codes.len() as u16)
+        };
+        let rows = ends.windows(2).map(row).collect();
+        Ok(Vocabulary { tokens, unknown, hash, ends, bases, rows })
     }
 
     pub fn tokens(&self) -> &[String] {
@@ -77,9 +90,39 @@ impl Vocabulary {
         self.bases.get(start as usize..end as usize)
     }
 
+    /// Writes the bases of tokens one after the other, and where each token begins. `out` has `SHORT` bytes more than
+    /// the bases expected, whose number the tokens must spell exactly; returns whether they do.
+    pub(super) fn spell(&self, ids: impl Iterator<Item = u32>, positions: &mut [i64], out: &mut [u8]) -> bool {
+        let most = out.len() - SHORT;
+        let mut at = 0;
+        for (id, position) in ids.zip(positions) {
+            let Some((row, length)) = self.rows.get(id as usize) else { return false };
+            let length = usize::from(*length);
+            if length == 0 || at + length > most {
+                return false;
+            }
+            *position = at as i64;
+            if length <= SHORT {
+                out[at..at + SHORT].copy_from_slice(row);
+            } else if let Some(codes) = self.bases(id) {
+                out[at..at + length].copy_from_slice(codes);
+            }
+            at += length;
+        }
+        at == most
+    }
+
+    /// The bases that tokens spell; `None` where one is not DNA.
+    pub(super) fn count(&self, mut ids: impl Iterator<Item = u32>) -> Option<u64> {
+        ids.try_fold(0, |sum, id| match self.rows.get(id as usize) {
+            Some((_, length)) if *length > 0 => Some(sum + u64::from(*length)),
+            _ => None,
+        })
+    }
+
     /// Length of each token in bp.
     pub fn lengths(&self) -> impl Iterator<Item = u16> + '_ {
-        self.ends.windows(2).map(|pair| (pair[1] - pair[0]) as u16)
+        self.rows.iter().map(|(_, length)| *length)
     }
 
     /// Whether the other's tokens begin with all of these, so that a file made with these can be read with those.

@@ -330,19 +330,34 @@ impl FileWriter {
             u32::try_from(rows.iter().map(|row| u64::from(value(row))).sum::<u64>())
                 .map_err(|_| Error::input("a pack of more than 2^32 bases"))
         };
-        self.samples.push(SampleRow {
-            offset: self.position - self.entries[DATA_OFFSET_ENTRY].offset,
+        let sample = SampleRow {
+            offset: 0,
             bytes: u32::try_from(block.len()).map_err(|_| Error::input("a pack of more than 4 GB"))?,
             segments: rows.len() as u32,
-            first_segment: self.segment_count,
+            first_segment: 0,
             tokens: sum(&|row| row.tokens)?,
             bases: sum(&|row| row.length)?,
             labels: sum(&|row| row.labels)?,
             checksum: xxh3_64(block),
-        });
-        self.segment_count += rows.len() as u64;
+        };
         rows.iter().for_each(|row| row.put(&mut self.segments));
-        self.write(block)
+        self.add_blocks(block, &[sample])
+    }
+
+    /// The row of a segment of the sample that `add_blocks` adds next.
+    pub(super) fn add_segment(&mut self, row: &SegmentRow) {
+        row.put(&mut self.segments);
+    }
+
+    /// Writes the blocks of samples as they are; their rows are put in place.
+    pub(super) fn add_blocks(&mut self, blocks: &[u8], samples: &[SampleRow]) -> Result<()> {
+        let mut offset = self.position - self.entries[DATA_OFFSET_ENTRY].offset;
+        for sample in samples {
+            self.samples.push(SampleRow { offset, first_segment: self.segment_count, ..*sample });
+            offset += u64::from(sample.bytes);
+            self.segment_count += u64::from(sample.segments);
+        }
+        self.write(blocks)
     }
 
     pub(super) fn finish(mut self, species: &[String], seqids: &[String], metadata: &str) -> Result<()> {

@@ -207,11 +207,12 @@ impl PackedFile {
     }
 
     /// Samples as one flat batch: a dict of arrays that own their memory. What is not wanted is None.
-    #[pyo3(signature = (indices, *, text=true, base_labels=true))]
+    #[pyo3(signature = (indices, *, bases=true, text=true, base_labels=true))]
     fn batch<'py>(
         &self,
         py: Python<'py>,
         indices: PyReadonlyArray1<'py, i64>,
+        bases: bool,
         text: bool,
         base_labels: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
@@ -224,13 +225,13 @@ impl PackedFile {
             };
             let samples = indices.iter().map(index).collect::<Result<Vec<usize>>>()?;
             let labels = if base_labels { Some(self.labels()?) } else { None };
-            self.reader.batch(&samples, Want { text, base_labels }, labels)
+            self.reader.batch(&samples, Want { bases, text, base_labels }, labels)
         })?;
         let fields = PyDict::new(py);
-        let bases = batch.bases.len();
+        let count = batch.bases.len();
         fields.set_item("input_ids", batch.input_ids.into_pyarray(py))?;
-        fields.set_item("positions", batch.positions.into_pyarray(py))?;
-        fields.set_item("bases", batch.bases.into_pyarray(py))?;
+        fields.set_item("positions", bases.then(|| batch.positions.into_pyarray(py)))?;
+        fields.set_item("bases", bases.then(|| batch.bases.into_pyarray(py)))?;
         let wanted = |array: Vec<i64>| text.then(|| array.into_pyarray(py));
         fields.set_item("decoder_input_ids", wanted(batch.decoder_input_ids))?;
         fields.set_item("labels", wanted(batch.labels))?;
@@ -238,8 +239,8 @@ impl PackedFile {
         fields.set_item("base_offsets", batch.base_offsets.into_pyarray(py))?;
         fields.set_item("target_offsets", batch.target_offsets.into_pyarray(py))?;
         if base_labels {
-            fields.set_item("class_labels", batch.class_labels.into_pyarray(py).reshape([bases, 2])?)?;
-            fields.set_item("signal_labels", batch.signal_labels.into_pyarray(py).reshape([bases, 2, SIGNALS])?)?;
+            fields.set_item("class_labels", batch.class_labels.into_pyarray(py).reshape([count, 2])?)?;
+            fields.set_item("signal_labels", batch.signal_labels.into_pyarray(py).reshape([count, 2, SIGNALS])?)?;
         } else {
             fields.set_item("class_labels", py.None())?;
             fields.set_item("signal_labels", py.None())?;
