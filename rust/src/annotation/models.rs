@@ -299,7 +299,17 @@ impl<'a> Assembler<'a> {
         drafts: &mut Vec<Draft>,
     ) {
         let Direct { proteins: groups, mut rest, .. } = direct;
-        let facts = Facts { rank: UNTAGGED, ..Facts::default() };
+        if groups.is_empty() && rest.is_empty() {
+            return;
+        }
+        // The gene's row speaks for a transcript without one; a CDS row then has its own word.
+        let of_row = Facts::of(self.graph.format, gene.attributes);
+        let facts = Facts {
+            rank: UNTAGGED,
+            partial_left: of_row.partial_left,
+            partial_right: of_row.partial_right,
+            ..Facts::default()
+        };
         if groups.is_empty() {
             if drafts.is_empty() && rest.iter().any(|part| matches!(part.row, Row::Exon | Row::Utr)) {
                 let raw = Raw { id: String::new(), node: gene, facts, named: None, alone: false, of_gene: true };

@@ -228,10 +228,20 @@ fn write_gene(rows: &mut Rows<'_>, gene: &Gene, code: Option<u32>) -> io::Result
         (_, true) => "transposable_element_gene",
         _ => "gene",
     };
+    // A transcript without a row of its own and without a CDS says on the gene's row that it is incomplete.
+    let bare =
+        gene.transcripts.first().filter(|transcript| transcript.cds.is_empty() && hangs_from_gene(gene, transcript));
+    let (is_partial, start_range, end_range) = match (bare, bare.and_then(whole)) {
+        (Some(transcript), Some(span)) => partial(transcript, gene.strand, span),
+        _ => ("", String::new(), String::new()),
+    };
     let attributes = [
         ("ID", gene.id.as_str()),
         ("Name", gene.name.as_deref().unwrap_or("")),
         ("gene_biotype", gene.biotype.as_str()),
+        ("partial", is_partial),
+        ("start_range", &start_range),
+        ("end_range", &end_range),
         ("exception", if gene.flags.trans_splicing { "trans-splicing" } else { "" }),
     ];
     rows.row(word, gene.span, gene.score, gene.strand, None, &attributes)?;
@@ -241,31 +251,42 @@ fn write_gene(rows: &mut Rows<'_>, gene: &Gene, code: Option<u32>) -> io::Result
     Ok(())
 }
 
+/// From the first exon's start to the last one's end.
+fn whole(transcript: &Transcript) -> Option<Interval> {
+    let (first, last) = (transcript.exons.first()?, transcript.exons.last()?);
+    Some(Interval::new(first.start, last.end))
+}
+
+/// A transcript that bears its gene's id has no row of its own: its CDS (or exons) hang from the gene.
+fn hangs_from_gene(gene: &Gene, transcript: &Transcript) -> bool {
+    transcript.id == gene.id && gene.transcripts.len() == 1 && transcript.biotype == gene.biotype
+}
+
+/// NCBI's attributes of a feature whose ends are missing: `partial`, `start_range`, `end_range`.
+fn partial(transcript: &Transcript, strand: Strand, span: Interval) -> (&'static str, String, String) {
+    let (left, right) = match strand {
+        Strand::Reverse => (transcript.partial_3, transcript.partial_5),
+        _ => (transcript.partial_5, transcript.partial_3),
+    };
+    let range = |missing: bool, text: String| if missing { text } else { String::new() };
+    (
+        if left || right { "true" } else { "" },
+        range(left, format!(".,{}", span.start + 1)),
+        range(right, format!("{},.", span.end)),
+    )
+}
+
 fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, code: Option<u32>) -> io::Result<()> {
     let strand = gene.strand;
-    let (Some(first), Some(last)) = (transcript.exons.first(), transcript.exons.last()) else { return Ok(()) };
-    let span = Interval::new(first.start, last.end);
+    let Some(span) = whole(transcript) else { return Ok(()) };
     let coding = !transcript.cds.is_empty();
-    // A transcript that bears its gene's id has no row of its own: its CDS (or exons) hang from the gene.
-    let of_gene = transcript.id == gene.id && gene.transcripts.len() == 1 && transcript.biotype == gene.biotype;
+    let of_gene = hangs_from_gene(gene, transcript);
     let own_id;
     let id = if transcript.id == gene.id && !of_gene {
         own_id = format!("{}.t1", gene.id);
         &own_id
     } else {
         &transcript.id
-    };
-    let (left, right) = match strand {
-        Strand::Reverse => (transcript.partial_3, transcript.partial_5),
-        _ => (transcript.partial_5, transcript.partial_3),
-    };
-    let range = |known: bool, text: String| if known { text } else { String::new() };
-    let partial = |span: Interval| {
-        (
-            if left || right { "true" } else { "" },
-            range(left, format!(".,{}", span.start + 1)),
-            range(right, format!("{},.", span.end)),
-        )
     };
     if !of_gene {
         let tag = match (transcript.flags.canonical, transcript.flags.selenoprotein) {
@@ -274,8 +295,10 @@ fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, c
             (false, true) => "seleno",
             _ => "",
         };
-        let (is_partial, start_range, end_range) =
-            if coding { ("", String::new(), String::new()) } else { partial(span) };
+        let (is_partial, start_range, end_range) = match coding {
+            true => ("", String::new(), String::new()),
+            false => partial(transcript, strand, span),
+        };
         let attributes = [
             ("ID", id.as_str()),
             ("Parent", gene.id.as_str()),
@@ -298,8 +321,8 @@ fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, c
     if !coding {
         return Ok(());
     }
-    let whole = Interval::new(transcript.cds[0].start, transcript.cds[transcript.cds.len() - 1].end);
-    let (is_partial, start_range, end_range) = partial(whole);
+    let cds_span = Interval::new(transcript.cds[0].start, transcript.cds[transcript.cds.len() - 1].end);
+    let (is_partial, start_range, end_range) = partial(transcript, strand, cds_span);
     let cds_id = format!("cds-{id}");
     let code = code.map_or_else(String::new, |code| code.to_string());
     let attributes = [
@@ -316,7 +339,7 @@ fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, c
         rows.row("CDS", part, None, strand, Some(phase), &attributes)?;
     }
     if !plain {
-        for (utr, word) in utrs(transcript, strand, whole) {
+        for (utr, word) in utrs(transcript, strand, cds_span) {
             rows.row(word, utr, None, strand, None, &[("Parent", id)])?;
         }
     }
