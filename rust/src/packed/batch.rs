@@ -93,8 +93,8 @@ impl Reader {
             token_offsets: Vec::with_capacity(segments + 1),
             base_offsets: Vec::with_capacity(segments + 1),
             target_offsets: Vec::with_capacity(segments + 1),
-            class_labels: Vec::new(),
-            signal_labels: Vec::new(),
+            class_labels: Vec::with_capacity(if want.base_labels { 2 * total(|r| r.bases) } else { 0 }),
+            signal_labels: Vec::with_capacity(if want.base_labels { 2 * SIGNALS * total(|r| r.bases) } else { 0 }),
             tracks: self.has_tracks().then(|| Vec::with_capacity(tokens)),
             segment_ids: Vec::with_capacity(segments),
         };
