@@ -39,7 +39,7 @@ from genet5.model.segments import Segments, offsets_of, segment_of
 from genet5.model.tokens import base_table, builtin_tokens
 
 # transformers 5.24 calls generation's cache `cache`, before that it was `past_key_values`.
-_CACHE_NAME = (
+CACHE_NAME = (
     "cache"
     if "cache" in inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
     else "past_key_values"
@@ -508,19 +508,19 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
         self, input_ids: Tensor, encoder_outputs: GeneT5Memory | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Inputs of one step: with a cache, only the tokens that it has not seen."""
-        cache = kwargs.get(_CACHE_NAME)
+        cache = kwargs.get(CACHE_NAME)
         if cache is not None:
             input_ids = input_ids[:, cache.length :]
-        return {"decoder_input_ids": input_ids, "encoder_outputs": encoder_outputs, _CACHE_NAME: cache}
+        return {"decoder_input_ids": input_ids, "encoder_outputs": encoder_outputs, CACHE_NAME: cache}
 
     def _prepare_cache_for_generation(
         self, generation_config: Any, model_kwargs: dict[str, Any], *_: Any, **__: Any
     ) -> Any:
         """The cache is always this model's own: `generate`'s own would cut the memory to the decoder's window."""
-        if generation_config.use_cache is False or model_kwargs.get(_CACHE_NAME) is not None:
+        if generation_config.use_cache is False or model_kwargs.get(CACHE_NAME) is not None:
             return
         memory = model_kwargs["encoder_outputs"].last_hidden_state
-        model_kwargs[_CACHE_NAME] = self.new_cache(memory.shape[0], memory)
+        model_kwargs[CACHE_NAME] = self.new_cache(memory.shape[0], memory)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
