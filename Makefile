@@ -62,9 +62,10 @@ core:
 ## make gpu-test    the kernels on a CUDA device, from a bare checkout: PYTHON needs torch, triton and pytest (under 10 minutes)
 .PHONY: gpu-test
 gpu-test:
+	@$(PYTHON) -c "import sys, torch; sys.exit(None if torch.cuda.is_available() else 'gpu-test needs a CUDA device that torch can see')"
 	PYTHONPATH=python $(PYTHON) -m pytest -m gpu --confcutdir=tests/kernels tests/kernels/test_gpu.py
 
 ## make gpu-bench   speed of the kernels on a CUDA device, from a bare checkout (under 10 minutes)
 .PHONY: gpu-bench
 gpu-bench:
-	PYTHONPATH=python $(PYTHON) benchmarks/kernels.py
+	PYTHONPATH=python $(PYTHON) benchmarks/kernels.py --device cuda
