@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import os
 import re
 import shutil
@@ -73,6 +74,69 @@ def make_input(data, folder, megabases, compress):
     return folder
 
 
+def simulate(folder, megabases, genes, chromosomes=24):
+    """A genome of random bases with spliced genes, as large as asked: plain FASTA, GFF3."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    letters, complement = np.frombuffer(b"ACGT", np.uint8), np.zeros(256, np.uint8)
+    complement[letters] = letters[::-1]
+    codons = np.array([[a, b, c] for a in b"ACGT" for b in b"ACGT" for c in b"ACGT"], np.uint8)
+    codons = codons[[bytes(codon) not in (b"TAA", b"TAG", b"TGA") for codon in codons]]
+    length = round(megabases * 1e6 / chromosomes)
+    folder.mkdir(parents=True)
+    with (folder / "genome.fna").open("wb") as fasta, (folder / "genes.gff3").open("w") as gff:
+        gff.write("##gff-version 3\n")
+        for chromosome in range(chromosomes):
+            bases = letters[rng.integers(0, 4, length, np.uint8)]
+            step = length // (genes // chromosomes)
+            for number in range(genes // chromosomes):
+                start, forward = number * step + step // 8, rng.random() < 0.5
+                coding = np.concatenate(
+                    [
+                        np.frombuffer(b"ATG", np.uint8),
+                        codons[rng.integers(0, 61, 480)].ravel(),
+                        np.frombuffer(b"TGA", np.uint8),
+                    ]
+                )
+                ends = np.append(
+                    np.sort(rng.choice(np.arange(30, len(coding) - 30, 12), 7, replace=False)), len(coding)
+                )
+                at, done, parts = 0, 0, []
+                for end in ends:
+                    if done:
+                        intron = int(rng.exponential(step / 24)) + 60
+                        at += intron
+                    parts.append((at, at + end - done, coding[done:end]))
+                    at, done = at + end - done, end
+                gene = letters[rng.integers(0, 4, at, np.uint8)]
+                for a, b, exon in parts:
+                    gene[a:b] = exon
+                for (_, b, _), (a, _, _) in itertools.pairwise(parts):
+                    gene[b : b + 2], gene[a - 2 : a] = (71, 84), (65, 71)
+                if start + at + 1000 > (number + 1) * step:
+                    continue
+                bases[start : start + at] = gene if forward else complement[gene[::-1]]
+                strand, name = "+" if forward else "-", f"g{chromosome}_{number}"
+                row = f"chr{chromosome}\tsimulated\t%s\t%d\t%d\t.\t{strand}\t%s\t%s\n"
+                gff.write(row % ("gene", start + 1, start + at, ".", f"ID={name};gene_biotype=protein_coding"))
+                gff.write(row % ("mRNA", start + 1, start + at, ".", f"ID={name}.t;Parent={name}"))
+                done = 0
+                for a, b, _ in parts:
+                    left, right = (a, b) if forward else (at - b, at - a)
+                    place = (start + left + 1, start + right)
+                    gff.write(row % ("exon", *place, ".", f"Parent={name}.t"))
+                    gff.write(row % ("CDS", *place, -done % 3, f"ID={name}.c;Parent={name}.t"))
+                    done += b - a
+            fasta.write(b">chr%d\n" % chromosome)
+            for at in range(0, length, 60_000_000):
+                block = bases[at : at + 60_000_000]
+                whole = block[: len(block) // 60 * 60].reshape(-1, 60)
+                fasta.write(np.hstack([whole, np.full((len(whole), 1), 10, np.uint8)]).tobytes())
+                rest = block[len(whole) * 60 :].tobytes()
+                fasta.write(rest + b"\n" if rest else b"")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -82,12 +146,25 @@ def main():
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--peer", action="store_true", help="time the plain Python version too")
     parser.add_argument("--plain", action="store_true", help="input without compression")
+    parser.add_argument(
+        "--simulate", type=float, default=0, metavar="MB", help="instead: one random genome of so many Mb"
+    )
+    parser.add_argument("--genes", type=int, default=20_000, help="its genes")
+    parser.add_argument("--scratch", type=Path, help="folder for input and output (default: the system's)")
     options = parser.parse_args()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     print("| Mb | version | s (median) | CPU s | Mb/s | peak MB | ratio |")
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         scratch = Path(scratch)
+        if options.simulate:
+            simulate(scratch / "raw" / "vertebrates" / "simulated", options.simulate, options.genes)
+            command = [sys.executable, ROOT / "bin" / "bake_data", "--raw_dir", scratch / "raw", "--n_workers"]
+            command += [str(options.workers), "--output_dir", scratch / "out", "--tokenizer", options.tokenizer]
+            wall, cpu, memory = median(command, environment, options.repeats)
+            row = f"{wall:.2f} | {cpu:.2f} | {options.simulate / wall:.1f} | {memory:.0f}"
+            print(f"| {options.simulate:g} | genet5 bake | {row} | |")
+            return
         for size in map(float, options.sizes.split(",")):
             raw = scratch / f"raw{size:g}"
             folder = make_input(options.data, raw / "saccharomyces_cerevisiae", size, not options.plain)

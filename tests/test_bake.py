@@ -172,6 +172,61 @@ def test_sequences_for_validation_and_test(raw, tmp_path, tokenizer):
     assert any("no sequence is left for training" in text for text in report["species"]["beta"]["warnings"])
 
 
+def as_genbank(folder):
+    """The same sequences and genes as GenBank records, by sequence id."""
+    sequences = {}
+    for record in (folder / "genome.fa").read_text().split(">")[1:]:
+        header, _, lines = record.partition("\n")
+        sequences[header.split()[0]] = lines.replace("\n", "")
+    features = {seqid: [] for seqid in sequences}
+    coding = {}
+    for line in (folder / "genes.gff3").read_text().splitlines()[1:]:
+        seqid, _, kind, start, end, _, strand, _, attributes = line.split("\t")
+        attributes = dict(pair.split("=") for pair in attributes.split(";"))
+        place = f"{start}..{end}" if strand == "+" else f"complement({start}..{end})"
+        if kind in ("gene", "tRNA"):
+            tag = attributes["ID"] if kind == "gene" else attributes["Parent"]
+            features[seqid].append((kind, place, tag))
+        elif kind == "CDS":
+            coding.setdefault((seqid, strand, attributes["Parent"].removesuffix(".t")), []).append(
+                (int(start), int(end))
+            )
+    for (seqid, strand, tag), parts in coding.items():
+        place = ",".join(f"{start}..{end}" for start, end in sorted(parts))
+        place = f"join({place})" if len(parts) > 1 else place
+        features[seqid].append(("CDS", place if strand == "+" else f"complement({place})", tag))
+    records = {}
+    for seqid, bases in sequences.items():
+        lines = [f"LOCUS       {seqid}    {len(bases)} bp    DNA     linear   PLN 01-JAN-2000"]
+        lines += [f"ACCESSION   {seqid}", "FEATURES             Location/Qualifiers"]
+        for kind, place, tag in features[seqid]:
+            lines += [f"     {kind:<16}{place}", f'                     /locus_tag="{tag}"']
+        lines.append("ORIGIN")
+        for at in range(0, len(bases), 60):
+            row = " ".join(bases[i : i + 10].lower() for i in range(at, min(at + 60, len(bases)), 10))
+            lines.append(f"{at + 1:>9} {row}")
+        records[seqid] = "\n".join([*lines, "//", ""])
+    return records
+
+
+def test_genbank_files_give_the_same_windows(tmp_path, tokenizer):
+    folder = make_species(tmp_path / "gff" / "unicellular" / "alpha", seed=4)
+    records = as_genbank(folder)
+    for name, files in {
+        "one": {"all.gb": "".join(records.values())},
+        "two": {f"{k}.gbk": v for k, v in records.items()},
+    }.items():
+        target = tmp_path / name / "unicellular" / "alpha"
+        target.mkdir(parents=True)
+        for file, text in files.items():
+            (target / file).write_text(text)
+    _, expected = baked(tmp_path / "gff", tmp_path / "out", tokenizer)
+    for name in ("one", "two"):
+        _, other = baked(tmp_path / name, tmp_path / f"out_{name}", tokenizer)
+        assert other["training.packed"] == expected["training.packed"]
+        assert other["validation.packed"] == expected["validation.packed"]
+
+
 # --- nothing but input, flags and seed decides the bytes ---
 
 

@@ -12,6 +12,8 @@ use crate::fasta::{Genome, Sequence};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
+/// Longer records are read in pieces of about so many bytes.
+const PIECE: usize = 8 << 20;
 /// Short sequences are handed out together until they have so many bases.
 const BATCH: u64 = 16 << 20;
 /// A gzip file is taken to hold so many times its size.
@@ -36,7 +38,7 @@ impl Source {
         }
         if bytes > keep {
             for path in files {
-                streams &= Records::open(path)?.is_fasta()?;
+                streams &= Records::open(path)?.starts_as_fasta()?;
             }
         }
         let mut source = Source { files: files.to_vec(), kept: None };
@@ -61,22 +63,15 @@ impl Source {
         let mut bases = 0;
         for path in &self.files {
             let mut records = Records::open(path)?;
-            while let Some((record, line)) = records.next()? {
-                let genome = Genome::from_bytes(path, &record).map_err(|error| match error {
-                    Error::Format { path, line: Some(at), message } => {
-                        Error::Format { path, line: Some(at + line - 1), message }
-                    }
-                    other => other,
-                })?;
-                drop(record);
-                bases += genome.total_length();
-                batch.extend(genome.sequences);
-                if bases >= BATCH {
+            while let Some(piece) = records.next()? {
+                if piece.starts && bases >= BATCH {
                     see(first, &batch)?;
                     first += batch.len();
                     batch.clear();
                     bases = 0;
                 }
+                bases += piece.text.len() as u64;
+                piece.read_into(path, &mut batch)?;
             }
         }
         if batch.is_empty() { Ok(()) } else { see(first, &batch) }
@@ -97,7 +92,41 @@ impl Source {
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// FASTA text, cut before each header.
+/// Lines of FASTA text: a whole record, or a part of a long one.
+struct Piece {
+    text: Vec<u8>,
+    /// Line of the file where it begins.
+    line: u64,
+    /// Begins with a header; the lines of other pieces go on with the sequence before.
+    starts: bool,
+}
+
+impl Piece {
+    fn read_into(self, path: &Path, sequences: &mut Vec<Sequence>) -> Result<()> {
+        let Piece { mut text, mut line, starts } = self;
+        if !starts {
+            if text.trim_ascii().is_empty() {
+                return Ok(());
+            }
+            let Some(last) = sequences.last() else { return Ok(()) };
+            text.splice(..0, format!(">{}\n", last.id).into_bytes());
+            line -= 1;
+        }
+        let genome = Genome::from_bytes(path, &text).map_err(|error| match error {
+            Error::Format { path, line: Some(at), message } => {
+                Error::Format { path, line: Some(at + line - 1), message }
+            }
+            other => other,
+        })?;
+        match sequences.last_mut() {
+            Some(last) if !starts => last.bases.extend(genome.sequences.into_iter().flat_map(|next| next.bases)),
+            _ => sequences.extend(genome.sequences),
+        }
+        Ok(())
+    }
+}
+
+/// FASTA text, cut before each header and, where records are long, after a line.
 struct Records {
     path: PathBuf,
     input: Box<dyn Read>,
@@ -105,6 +134,8 @@ struct Records {
     /// Up to here the buffer has no further header.
     searched: usize,
     line: u64,
+    /// What was given out last ended within a record.
+    within: bool,
     ended: bool,
 }
 
@@ -120,10 +151,18 @@ impl Records {
         } else {
             Box::new(file)
         };
-        Ok(Records { path: path.to_path_buf(), input, buffer: Vec::new(), searched: 0, line: 1, ended: false })
+        Ok(Records {
+            path: path.to_path_buf(),
+            input,
+            buffer: Vec::new(),
+            searched: 0,
+            line: 1,
+            within: false,
+            ended: false,
+        })
     }
 
-    fn is_fasta(mut self) -> Result<bool> {
+    fn starts_as_fasta(&mut self) -> Result<bool> {
         self.fill()?;
         let text = self.buffer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.buffer).trim_ascii_start();
         Ok(matches!(text.first(), Some(b'>' | b';')))
@@ -154,28 +193,32 @@ impl Records {
         Ok(())
     }
 
-    /// The text of the next record and the line where it starts.
-    fn next(&mut self) -> Result<Option<(Vec<u8>, u64)>> {
+    fn next(&mut self) -> Result<Option<Piece>> {
         loop {
-            // The header that opens this record is not the next one's.
+            // The last piece may have ended right before a header.
+            if self.within && self.buffer.first() == Some(&b'>') {
+                self.within = false;
+            }
             let from = self.searched.max(1);
             let next =
                 self.buffer.get(from - 1..).and_then(|text| memchr::memmem::find(text, b"\n>")).map(|at| from + at);
+            // What stands before the first header belongs to its record.
             let has_header = |text: &[u8]| text.starts_with(b">") || memchr::memmem::find(text, b"\n>").is_some();
             match next {
-                // What stands before the first header belongs to its record.
-                Some(next) if has_header(&self.buffer[..next]) => {
-                    let rest = self.buffer.split_off(next);
-                    let record = std::mem::replace(&mut self.buffer, rest);
-                    self.searched = 0;
-                    let line = self.line;
-                    self.line += memchr::memchr_iter(b'\n', &record).count() as u64;
-                    return Ok(Some((record, line)));
+                Some(next) if self.within || has_header(&self.buffer[..next]) => {
+                    return Ok(Some(self.take(next, false)));
                 }
                 Some(next) => self.searched = next + 1,
                 None if self.ended => {
-                    let record = std::mem::take(&mut self.buffer);
-                    return Ok((!record.trim_ascii().is_empty()).then_some((record, self.line)));
+                    let all = self.buffer.len();
+                    let piece = self.take(all, false);
+                    return Ok((!piece.text.trim_ascii().is_empty()).then_some(piece));
+                }
+                None if self.buffer.len() > PIECE && (self.within || has_header(&self.buffer)) => {
+                    if let Some(end) = memchr::memrchr(b'\n', &self.buffer) {
+                        return Ok(Some(self.take(end + 1, true)));
+                    }
+                    self.fill()?;
                 }
                 None => {
                     self.searched = self.buffer.len();
@@ -183,6 +226,17 @@ impl Records {
                 }
             }
         }
+    }
+
+    /// Gives out the buffer up to `end`; `within` where the record goes on there.
+    fn take(&mut self, end: usize, within: bool) -> Piece {
+        let rest = self.buffer.split_off(end);
+        let text = std::mem::replace(&mut self.buffer, rest);
+        let piece = Piece { line: self.line, starts: !self.within, text };
+        self.searched = 0;
+        self.line += memchr::memchr_iter(b'\n', &piece.text).count() as u64;
+        self.within = within;
+        piece
     }
 }
 
@@ -212,12 +266,24 @@ mod tests {
     #[test]
     fn streams_what_memory_holds() {
         let mut long = b"\n>a one\nACGT\nNNac\r\n>b\nA\n\n>c\n".to_vec();
-        long.extend((0..3 * BLOCK / 50).flat_map(|_| [b"ACGTA".repeat(10), b"\n".to_vec()].concat()));
+        long.extend((0..3 * PIECE / 50).flat_map(|_| [b"ACGTA".repeat(10), b"\n".to_vec()].concat()));
         long.extend(b">d\nTT");
         for gzip in [false, true] {
             let streamed = all(&long, gzip, 0).expect("sequences");
             assert_eq!(streamed, all(&long, gzip, u64::MAX).expect("sequences"));
             assert_eq!(streamed.len(), 4);
+        }
+    }
+
+    /// Wherever blocks and pieces end: a header at any distance from the end of a piece.
+    #[test]
+    fn headers_beside_the_end_of_a_piece() {
+        for extra in 0..4 {
+            let mut text = b">a\n".to_vec();
+            text.extend(b"ACG\n".repeat((PIECE + BLOCK - 4) / 4));
+            text.truncate(PIECE + BLOCK - 2 + extra);
+            text.extend(b"\n>b\nACGT\n");
+            assert_eq!(all(&text, false, 0).expect("sequences"), all(&text, false, u64::MAX).expect("sequences"));
         }
     }
 
@@ -228,5 +294,12 @@ mod tests {
             let message = all(text, false, keep).expect_err("a fault").to_string();
             assert!(message.contains("line 6") && message.contains("'!'"), "{message}");
         }
+        let mut long = b">a\n".to_vec();
+        long.extend(b"ACGTA\n".repeat(PIECE / 2));
+        long.extend(b"AC!T\n");
+        let messages = [0, u64::MAX].map(|keep| all(&long, false, keep).expect_err("a fault").to_string());
+        let place = |message: &str| message.split_once("line").map(|(_, rest)| rest.to_owned());
+        assert_eq!(place(&messages[0]), place(&messages[1]));
+        assert!(messages[0].contains(&format!("line {}", PIECE / 2 + 2)), "{messages:?}");
     }
 }
