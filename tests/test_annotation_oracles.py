@@ -112,7 +112,7 @@ def read_simply(gff: Path) -> dict[tuple[str, str], list[list[str]]]:
             continue
         columns = line.split("\t")
         pairs = dict(field.split("=", 1) for field in columns[8].split(";") if "=" in field)
-        if columns[2] == "pseudogene" or pairs.get("pseudo") == "true":
+        if columns[2] in ("pseudogene", "blocked_reading_frame") or pairs.get("pseudo") == "true":
             pseudo.add(pairs.get("ID"))
         if columns[2] == "CDS":
             rows.append((columns, pairs))
