@@ -209,6 +209,22 @@ def collect_priors(
 ) -> str:
     """JSON of the counts behind the priors, from the canonical transcripts of complete coding genes."""
 
+def fit_gene_parameters(
+    regions: list[
+        tuple[bytes, NDArray[np.float32], NDArray[np.float32], list[tuple[str, list[list[tuple[int, int]]]]], int]
+    ],
+    parameters_json: str,
+    rounds: int = 8,
+    threads: int = 0,
+    progress: Callable[[int, int, float, float], object] | None = None,
+) -> str:
+    """The parameters with weights and calibration fitted to validation regions.
+
+    A region is its bases, ``classes`` and ``signals`` as for :class:`GeneDecoder`, its whole genes (strand, and the
+    coding parts of each isoform, 0-based in the region) and its genetic code. Deterministic. ``progress`` is called with
+    the round, the evaluations so far, the objective, and gene F1 in percent; what it raises stops the search.
+    """
+
 def merge_priors(counts_json: list[str]) -> str: ...
 def longest_orfs(
     genome: Genome, min_length: int = 300, genetic_code: int = 1, codes: dict[str, int] | None = None

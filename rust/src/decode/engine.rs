@@ -455,13 +455,16 @@ impl Engine {
     /// - stop.
     fn boundary(&mut self, left: [f64; 4]) {
         let at = self.at;
-        let codes = self.codes.clone();
-        let around = &codes[at..at + 2 * PAD]; // around[PAD] is the base right of the boundary.
+        // around[PAD] is the base right of the boundary.
+        let around: [u8; 2 * PAD] = self.codes[at..at + 2 * PAD].try_into().expect("as many as asked for");
         let mask = self.ring.len() - 1;
-        let waiting = std::mem::take(&mut self.ring[at & mask]);
-        for &pending in &waiting {
-            if (pending.boundary as usize) < at {
-                self.arrive(pending);
+        let mut waiting = Vec::new();
+        if !self.ring[at & mask].is_empty() {
+            waiting = std::mem::take(&mut self.ring[at & mask]);
+            for &pending in &waiting {
+                if (pending.boundary as usize) < at {
+                    self.arrive(pending);
+                }
             }
         }
         // Codons left of the boundary. Closing reads them before they end what they must not stand in.
@@ -484,14 +487,15 @@ impl Engine {
                 }
             }
         }
-        for &pending in &waiting {
-            if pending.boundary as usize >= at {
-                self.arrive(pending);
+        if !waiting.is_empty() {
+            for &pending in &waiting {
+                if pending.boundary as usize >= at {
+                    self.arrive(pending);
+                }
             }
+            waiting.clear();
+            self.ring[at & mask] = waiting;
         }
-        let mut waiting = waiting;
-        waiting.clear();
-        self.ring[at & mask] = waiting;
 
         let after_pair = pair(&around[PAD..]);
         let before_pair = if at >= self.stretch.start + 2 { pair(&around[PAD - 2..]) } else { 16 };
@@ -733,11 +737,11 @@ impl Engine {
                 continue;
             }
             let known = &self.tables[strand].memories[memory];
-            let (left, goes_on, closes) = (known.left, known.goes_on, known.closes);
-            if known.completes(goes_on, right) && value > by_left[left].0 {
+            let (left, closes) = (known.left, known.closes(right));
+            if known.goes_on(right) && value > by_left[left].0 {
                 by_left[left] = (value, origin);
             }
-            if left > 0 && closes != 0 && known.completes(closes, right) {
+            if closes {
                 let frame = (at + 3 - left) % 3;
                 let node = self.add_right(strand, frame, value + cost + split, origin);
                 let slot = self.split_close_slots[strand][frame];

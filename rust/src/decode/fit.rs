@@ -12,20 +12,39 @@ use rayon::prelude::*;
 use super::Decoder;
 use super::gene_model::{self, GeneModel};
 use super::parameters::{Calibration, GeneParameters, Program, SignalWeight};
+use super::spliced::NO_SECOND_PASS;
 use crate::annotation::Annotation;
 use crate::compare::{self, Comparison};
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
+use crate::gene::{Interval, Strand, Transcript};
 
-/// A validation sequence with its evidence (`[bases, 2, 6]` each) and its true genes.
+/// A validation region with its evidence (`[bases, 2, 6]` each) and its true genes.
 pub struct Example<'a> {
     pub sequence: &'a [u8],
     pub classes: &'a [f32],
     pub signals: &'a [f32],
     pub code: &'static GeneticCode,
-    pub circular: bool,
-    /// The genes of this sequence, which is its only one.
+    /// From [`reference`]: the whole genes of this region, which is its only sequence.
     pub reference: Annotation,
+}
+
+/// True genes as an annotation of one sequence: strand, and the coding sequence of each isoform.
+pub fn reference(genes: Vec<(Strand, Vec<Vec<Interval>>)>) -> Annotation {
+    let models = genes.into_iter().filter(|(_, isoforms)| !isoforms.is_empty()).map(|(strand, isoforms)| {
+        let first =
+            GeneModel { strand, cds: isoforms[0].clone(), phase: 0, partial_5: false, partial_3: false, score: 0.0 };
+        (first, isoforms)
+    });
+    let mut annotation = gene_model::annotation("", 0, false, 1, Vec::new(), |_| None);
+    for (model, isoforms) in models {
+        let mut gene = gene_model::annotation("", 0, false, 1, vec![model], |_| None).genes.remove(0);
+        let first = gene.transcripts.remove(0);
+        gene.transcripts =
+            isoforms.into_iter().map(|cds| Transcript { exons: cds.clone(), cds, ..first.clone() }).collect();
+        annotation.genes.push(gene);
+    }
+    annotation
 }
 
 /// How to search.
@@ -66,104 +85,146 @@ fn decode(examples: &[Example], parameters: &GeneParameters) -> Result<Vec<Vec<G
     examples
         .par_iter()
         .map(|example| {
-            let mut decoder = Decoder::new(shared.clone(), example.code, example.sequence, example.circular)?;
+            let mut decoder = Decoder::new(shared.clone(), example.code, example.sequence, false)?;
             decoder.push(example.classes, example.signals)?;
             decoder.finish()
         })
         .collect()
 }
 
-/// Compares the genes of all examples with the truth; sequences are numbered, for their ids may repeat.
+/// Compares the genes of all examples with the truth. Genes that a region's end cuts are in neither.
 fn score(examples: &[Example], models: &[Vec<GeneModel>]) -> Comparison {
     let mut total = Comparison::default();
     for (example, models) in examples.iter().zip(models) {
-        let seqid = &example.reference.seqids[0];
-        let length = example.sequence.len() as u64;
-        let predicted =
-            gene_model::annotation(seqid, length, example.circular, example.code.number, models.clone(), |_| None);
+        let whole = models.iter().filter(|model| !model.partial_5 && !model.partial_3).cloned().collect();
+        let predicted = gene_model::annotation("", 0, false, 1, whole, |_| None);
         total.merge(&compare::compare(&predicted, &example.reference, &compare::Options::default()));
     }
     total
 }
 
-/// One weight that the search moves: its place, its first step, and its bounds.
+/// One weight that the search moves: its place, its first step, its bounds, and whether steps multiply.
 struct Dial {
     place: fn(&mut GeneParameters) -> &mut f64,
     step: f64,
     low: f64,
     high: f64,
+    factor: bool,
+}
+
+impl Dial {
+    /// The weight `steps` steps further, within its bounds. Weights that steps multiply reach 0 below their bound.
+    fn moved(&self, value: f64, steps: f64) -> f64 {
+        if !self.factor {
+            return (value + steps).clamp(self.low, self.high);
+        }
+        let target = if value == 0.0 && steps > 0.0 { 2.0 * self.low } else { value * steps.exp2() };
+        if target < self.low { 0.0 } else { target.min(self.high) }
+    }
 }
 
 fn dials(program: Program) -> Vec<Dial> {
     macro_rules! dial {
-        ($($field:ident).+, $step:expr, $low:expr, $high:expr) => {
-            Dial { place: |p: &mut GeneParameters| &mut p.weights.$($field).+, step: $step, low: $low, high: $high }
+        ($($field:ident).+, $factor:expr, $step:expr, $low:expr, $high:expr) => {
+            Dial {
+                place: |p: &mut GeneParameters| &mut p.weights.$($field).+,
+                step: $step,
+                low: $low,
+                high: $high,
+                factor: $factor,
+            }
         };
     }
     let mut dials = vec![
-        dial!(cds_scale, 0.01, 0.0, 0.3),
-        dial!(gene, 2.0, -60.0, 20.0),
-        dial!(cds_base, 0.005, -0.05, 0.05),
-        dial!(start.weight, 0.25, 0.0, 3.0),
-        dial!(rank, 0.5, 0.0, 4.0),
-        dial!(stop.weight, 0.25, 0.0, 3.0),
-        dial!(length, 0.25, 0.0, 2.0),
-        dial!(space, 0.25, 0.0, 2.0),
-        dial!(switch, 0.5, -10.0, 3.0),
-        dial!(overlap, 0.02, -1.0, 0.0),
-        dial!(partial, 2.0, -30.0, 5.0),
+        dial!(gene, false, 2.0, -60.0, 20.0),
+        dial!(cds_scale, true, 1.0, 0.0005, 0.3),
+        dial!(cds_base, false, 0.004, -0.05, 0.05),
+        dial!(start.weight, true, 1.0, 0.05, 3.0),
+        dial!(rank, true, 1.0, 0.1, 6.0),
+        dial!(stop.weight, true, 1.0, 0.05, 3.0),
+        dial!(length, true, 1.0, 0.05, 2.0),
+        dial!(space, true, 1.0, 0.05, 2.0),
+        dial!(switch, false, 0.5, -10.0, 3.0),
     ];
-    if program == Program::Spliced {
-        dials.extend([
-            dial!(intron, 2.0, -40.0, 10.0),
-            dial!(donor.weight, 0.25, 0.0, 3.0),
-            dial!(acceptor.weight, 0.25, 0.0, 3.0),
-            dial!(intron_scale, 0.01, 0.0, 0.3),
-            dial!(intron_base, 0.005, -0.05, 0.05),
-            dial!(gc_donor, 1.0, -10.0, 1.0),
-            dial!(split_codon, 2.0, -20.0, 3.0),
-            dial!(nested, 2.0, -40.0, 0.0),
-        ]);
+    match program {
+        Program::Spliced => dials.extend([
+            dial!(intron, false, 2.0, -40.0, 10.0),
+            dial!(donor.weight, true, 1.0, 0.05, 3.0),
+            dial!(acceptor.weight, true, 1.0, 0.05, 3.0),
+            dial!(intron_scale, true, 1.0, 0.0005, 0.3),
+            dial!(intron_base, false, 0.004, -0.05, 0.05),
+            dial!(gc_donor, false, 1.0, -10.0, 1.0),
+            dial!(split_codon, false, 2.0, -20.0, 3.0),
+        ]),
+        Program::Prokaryotes => dials.push(dial!(overlap, false, 0.02, -1.0, 0.0)),
     }
     dials
 }
 
-/// Starting points: as given; louder and quieter evidence; open reading frames with hardly any evidence.
+/// Points to choose the beginnings from: as given; a grid of loud and quiet evidence and dear and cheap genes and introns;
+/// open reading frames with hardly any evidence.
 fn beginnings(initial: &GeneParameters) -> Vec<GeneParameters> {
     let mut points = vec![initial.clone()];
-    for factor in [0.4, 2.0] {
+    let mut add = |change: &dyn Fn(&mut super::parameters::Weights)| {
         let mut point = initial.clone();
-        point.weights.cds_scale *= factor;
-        point.weights.intron_scale *= factor;
+        change(&mut point.weights);
         points.push(point);
+    };
+    let introns: &[f64] = if initial.program == Program::Spliced { &[-3.0, -9.0] } else { &[0.0] };
+    for scale in [0.003, 0.01, 0.03] {
+        for gene in [-6.0, -14.0] {
+            for signal in [0.5, 1.0] {
+                for &intron in introns {
+                    add(&|w| {
+                        (w.cds_scale, w.intron_scale, w.gene, w.intron) = (scale, scale, gene, intron);
+                        for site in [&mut w.start, &mut w.stop, &mut w.donor, &mut w.acceptor] {
+                            site.weight = signal;
+                        }
+                    });
+                }
+            }
+        }
     }
-    for (scale, minimum) in [(0.0, 300), (0.01, 150)] {
-        let mut point = initial.clone();
-        let w = &mut point.weights;
-        // 0.0153 nats a base: a chance reading frame goes on past a codon with 61/64, a gene with about 449/450.
-        w.cds_base = 0.0153;
-        w.cds_scale = scale;
-        w.intron_scale = scale;
-        w.minimum_cds = w.minimum_cds.max(minimum);
-        w.gene = -3.0;
-        w.length = 0.0;
-        w.space = 0.0;
-        w.switch = 0.0;
-        w.rank = 1.0;
-        w.intron = -30.0;
-        w.nested = -30.0;
-        let quiet = SignalWeight { weight: 0.0, bias: 0.0 };
-        (w.start, w.stop) = (quiet, quiet);
-        points.push(point);
+    for scale in [0.0, 0.002, 0.005] {
+        for minimum in [150, 300] {
+            for signal in [0.0, 0.25] {
+                add(&|w| {
+                    // 0.0153 nats a base: a chance reading frame goes on past a codon with 61/64, a gene with 449/450.
+                    w.cds_base = 0.0153;
+                    (w.cds_scale, w.intron_scale) = (scale, scale);
+                    w.minimum_cds = w.minimum_cds.max(minimum);
+                    w.gene = -3.0;
+                    (w.length, w.space, w.switch) = (0.0, 0.0, 0.0);
+                    w.rank = 1.0;
+                    w.intron = -30.0;
+                    (w.start, w.stop) =
+                        (SignalWeight { weight: signal, bias: 0.0 }, SignalWeight { weight: 0.0, bias: 0.0 });
+                });
+            }
+        }
     }
     points
 }
 
+/// How many of the beginnings the search follows.
+const PATHS: usize = 3;
+
 /// Shortest coding sequences to try, bp.
 const MINIMA: [u32; 6] = [60, 90, 150, 210, 300, 360];
 
+/// A gain below this is noise of a single exon.
+const GAIN: f64 = 1e-3;
+
+/// A point of the search with its value.
+#[derive(Clone)]
+struct Point {
+    parameters: GeneParameters,
+    objective: f64,
+    gene_f1: f64,
+}
+
 /// The initial parameters with weights and calibration fitted to the examples. Deterministic, whatever the threads.
-/// `progress` is called after every improvement round and may stop the search by returning `false`.
+/// `progress` is called after every round and may stop the search by returning `false`.
 pub fn fit(
     examples: &[Example],
     initial: &GeneParameters,
@@ -171,7 +232,7 @@ pub fn fit(
     mut progress: impl FnMut(Progress) -> bool + Send,
 ) -> Result<GeneParameters> {
     if examples.iter().all(|example| example.reference.genes.is_empty()) {
-        return Err(Error::input("the validation sequences have no gene to fit weights to"));
+        return Err(Error::input("the validation regions have no gene to fit weights to"));
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(search.threads)
@@ -179,72 +240,123 @@ pub fn fit(
         .map_err(|e| Error::input(format!("threads for fitting could not be started: {e}")))?;
     pool.install(|| {
         let evaluations = Cell::new(0);
-        // Candidates side by side; the first of the best wins.
-        let best_of = |points: Vec<GeneParameters>| -> Result<(GeneParameters, f64, f64)> {
-            evaluations.set(evaluations.get() + points.len());
-            let scored: Vec<(f64, f64)> = points
-                .par_iter()
-                .map(|point| {
-                    let found = score(examples, &decode(examples, point)?);
-                    Ok((objective(&found), found.level("gene").map_or(0.0, |level| level.f1())))
+        let values = |candidates: Vec<GeneParameters>| -> Result<Vec<Point>> {
+            evaluations.set(evaluations.get() + candidates.len());
+            candidates
+                .into_par_iter()
+                .map(|parameters| {
+                    let found = score(examples, &decode(examples, &parameters)?);
+                    let gene_f1 = found.level("gene").map_or(0.0, |level| level.f1());
+                    Ok(Point { parameters, objective: objective(&found), gene_f1 })
                 })
-                .collect::<Result<_>>()?;
-            let top = (0..points.len()).fold(0, |top, i| if scored[i].0 > scored[top].0 { i } else { top });
-            let point = points.into_iter().nth(top).expect("there is at least one");
-            Ok((point, scored[top].0, scored[top].1))
+                .collect()
         };
-        let (mut best, mut value, mut gene_f1) = best_of(beginnings(initial))?;
+        let mut start = initial.clone();
+        // Genes inside others are few; the search for them doubles the time and comes last.
+        start.weights.nested = NO_SECOND_PASS;
+        let mut points = values(beginnings(&start))?;
+        // A stable sort: the first of equals stays first.
+        points.sort_by(|a, b| b.objective.total_cmp(&a.objective));
+        points.truncate(PATHS);
         let dials = dials(initial.program);
-        let mut steps: Vec<f64> = dials.iter().map(|dial| dial.step).collect();
+        let mut steps: Vec<Vec<f64>> = vec![dials.iter().map(|dial| dial.step).collect(); points.len()];
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
         for round in 0..search.rounds {
-            let before = value;
-            for (dial, step) in dials.iter().zip(&mut steps) {
-                let moved: Vec<GeneParameters> = [1.0, -1.0]
-                    .into_iter()
-                    .filter_map(|direction| {
-                        let mut point = best.clone();
-                        let place = (dial.place)(&mut point);
-                        let target = (*place + direction * *step).clamp(dial.low, dial.high);
-                        let changed = target != *place;
-                        *place = target;
-                        changed.then_some(point)
+            let before = points[0].objective;
+            for (point, steps) in points.iter_mut().zip(&mut steps) {
+                for (dial, step) in dials.iter().zip(steps.iter_mut()) {
+                    let mut moved = Vec::new();
+                    for direction in [1.0, -1.0] {
+                        let mut next = point.parameters.clone();
+                        let place = (dial.place)(&mut next);
+                        let target = dial.moved(*place, direction * *step);
+                        if target != *place {
+                            *place = target;
+                            moved.push(next);
+                        }
+                    }
+                    *step *= if improve(point, values(moved)?) { 1.3 } else { 0.6 };
+                }
+                // Several weights at once, where one alone does not help.
+                let together = (0..JOINT)
+                    .map(|_| {
+                        let mut next = point.parameters.clone();
+                        for (dial, step) in dials.iter().zip(steps.iter()) {
+                            let place = (dial.place)(&mut next);
+                            *place = dial.moved(*place, 2.0 * step * random.normal());
+                        }
+                        next
                     })
                     .collect();
-                if moved.is_empty() {
-                    continue;
-                }
-                let (point, found, f1) = best_of(moved)?;
-                // A gain below this is noise of a single exon.
-                if found > value + 1e-3 {
-                    (best, value, gene_f1) = (point, found, f1);
-                    *step *= 1.5;
-                } else {
-                    *step *= 0.5;
-                }
+                improve(point, values(together)?);
+                let minima = MINIMA.iter().map(|&minimum| {
+                    let mut next = point.parameters.clone();
+                    next.weights.minimum_cds = minimum;
+                    next
+                });
+                improve(point, values(minima.collect())?);
             }
-            let minima: Vec<GeneParameters> = MINIMA
-                .iter()
-                .filter(|&&minimum| minimum != best.weights.minimum_cds)
-                .map(|&minimum| {
-                    let mut point = best.clone();
-                    point.weights.minimum_cds = minimum;
-                    point
-                })
-                .collect();
-            let (point, found, f1) = best_of(minima)?;
-            if found > value + 1e-3 {
-                (best, value, gene_f1) = (point, found, f1);
-            }
-            let go_on = progress(Progress { round, evaluations: evaluations.get(), objective: value, gene_f1 });
-            if !go_on || (value - before < 0.02 && round > 1) {
+            let mut order: Vec<usize> = (0..points.len()).collect();
+            order.sort_by(|&a, &b| points[b].objective.total_cmp(&points[a].objective));
+            // The best goes on; a rival only while it keeps near.
+            let top = points[order[0]].objective;
+            order.retain(|&i| points[i].objective > top - 2.0);
+            order.truncate(if round == 0 { PATHS } else { PATHS.saturating_sub(round).max(1) });
+            points = order.iter().map(|&i| points[i].clone()).collect();
+            steps = order.iter().map(|&i| steps[i].clone()).collect();
+            let (objective, gene_f1) = (points[0].objective, points[0].gene_f1);
+            let go_on = progress(Progress { round, evaluations: evaluations.get(), objective, gene_f1 });
+            if !go_on || (round > 1 && objective - before < 0.02) {
                 break;
             }
         }
-        let models = decode(examples, &best)?;
-        best.calibration = calibrate(examples, &models);
-        best.fitted = true;
-        Ok(best)
+        let mut best = points.swap_remove(0);
+        if initial.program == Program::Spliced {
+            let nested = [-20.0, -12.0, -7.0, -4.0].map(|nested| {
+                let mut next = best.parameters.clone();
+                next.weights.nested = nested;
+                next
+            });
+            improve(&mut best, values(nested.to_vec())?);
+        }
+        let mut fitted = best.parameters;
+        fitted.calibration = calibrate(examples, &decode(examples, &fitted)?);
+        fitted.fitted = true;
+        Ok(fitted)
     })
+}
+
+/// Joint moves a round.
+const JOINT: usize = 12;
+
+/// Replaces the point by the best candidate if that is better.
+fn improve(point: &mut Point, candidates: Vec<Point>) -> bool {
+    let mut better = false;
+    for candidate in candidates {
+        if candidate.objective > point.objective + GAIN {
+            *point = candidate;
+            better = true;
+        }
+    }
+    better
+}
+
+/// A small generator (splitmix64), so that the search is the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ x >> 31) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Nearly normal: the sum of twelve uniform numbers.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
 }
 
 /// Logistic regression of "the gene is exactly right" on its score.

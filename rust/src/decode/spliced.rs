@@ -19,6 +19,9 @@ const STRETCH: usize = 1 << 17;
 /// Of the class axis.
 const INTRON_CLASS: usize = 4;
 
+/// With a cost of nested genes as high as this the second pass is left out.
+pub const NO_SECOND_PASS: f64 = -40.0;
+
 /// Decodes one sequence; feed it with [`SplicedDecoder::push`] and end with [`SplicedDecoder::finish`].
 pub struct SplicedDecoder {
     parameters: Arc<GeneParameters>,
@@ -156,7 +159,7 @@ impl SplicedDecoder {
         let stretch =
             Stretch { start: self.kept_from, end, open_start: self.kept_from == 0, open_end: end == self.length };
         let mut found = models(nodes, self.length);
-        if !found.is_empty() {
+        if !found.is_empty() && self.parameters.weights.nested > NO_SECOND_PASS {
             let taken = taken(&found);
             // The second pass finds whole genes only.
             let closed = Stretch { open_start: false, open_end: false, ..stretch };
@@ -167,6 +170,8 @@ impl SplicedDecoder {
             second.push(&self.classes[..bases * ROW], &self.signals[..bases * ROW]);
             found.extend(models(&second.finish(), self.length));
         }
+        // Cut at both ends and without a whole codon: nothing that could be called a gene.
+        found.retain(|gene| gene.cds.iter().map(|part| part.len()).sum::<u64>() >= 3 + u64::from(gene.phase));
         self.genes.append(&mut found);
     }
 }

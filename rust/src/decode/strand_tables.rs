@@ -46,18 +46,26 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Whether bits of `set` include the completion by the codes right of the intron.
-    pub fn completes(&self, set: u16, codes: &[u8]) -> bool {
+    /// Whether the codon goes on as an ordinary one with the base codes right of the intron. A codon with an unknown base
+    /// is one, but no opening codon.
+    pub fn goes_on(&self, codes: &[u8]) -> bool {
+        match self.completion(codes) {
+            Some(completion) => self.goes_on >> completion & 1 == 1,
+            None => !self.bare || self.goes_on == u16::MAX,
+        }
+    }
+
+    /// Whether the codon is the gene's last with the base codes right of the intron.
+    pub fn closes(&self, codes: &[u8]) -> bool {
+        self.left > 0 && self.completion(codes).is_some_and(|completion| self.closes >> completion & 1 == 1)
+    }
+
+    /// Index of the bases that complete the codon; `None` where one is unknown.
+    fn completion(&self, codes: &[u8]) -> Option<usize> {
         match self.left {
-            0 => true,
-            1 => match pair(codes) {
-                NO_PAIR => set == u16::MAX,
-                completion => set >> completion & 1 == 1,
-            },
-            _ => match codes[0] {
-                base @ 0..=3 => set >> base & 1 == 1,
-                _ => set == u16::MAX,
-            },
+            0 => Some(0),
+            1 => Some(pair(codes)).filter(|&index| index != NO_PAIR),
+            _ => Some(codes[0] as usize).filter(|&index| index < 4),
         }
     }
 }

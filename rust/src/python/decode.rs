@@ -10,11 +10,13 @@ use super::annotation::{PyAnnotation, PyGenome};
 use crate::annotation::Annotation;
 use crate::baseline;
 use crate::decode::Decoder;
+use crate::decode::fit;
 use crate::decode::gene_model;
 use crate::decode::parameters::GeneParameters;
 use crate::decode::priors::PriorCounts;
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
+use crate::gene::{Interval, Strand};
 
 /// Turns evidence into gene models with one set of parameters.
 #[pyclass(name = "GeneDecoder", module = "genet5._core", frozen)]
@@ -182,6 +184,77 @@ fn gene_parameters_with_priors(parameters_json: &str, counts_json: &str) -> PyRe
     Ok(GeneParameters::from_json(parameters_json)?.with_priors(&counts).to_json())
 }
 
+/// A region of the validation genomes: bases, evidence, genes and genetic code.
+type Region<'py> = (Vec<u8>, PyReadonlyArray3<'py, f32>, PyReadonlyArray3<'py, f32>, Vec<RegionGene>, u32);
+
+/// Strand, and the coding sequence of each isoform, region-relative.
+type RegionGene = (char, Vec<Vec<(u64, u64)>>);
+
+fn reference(genes: Vec<RegionGene>, length: u64) -> Result<Annotation> {
+    let mut models = Vec::new();
+    for (strand, chains) in genes {
+        let strand = match strand {
+            '+' => Strand::Forward,
+            '-' => Strand::Reverse,
+            other => return Err(Error::input(format!("a gene's strand is '{other}'; '+' or '-' is needed"))),
+        };
+        let mut isoforms = Vec::new();
+        for chain in chains {
+            let sorted = chain.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+            if chain.is_empty() || !sorted || chain.iter().any(|&(a, b)| a >= b || b > length) {
+                return Err(Error::input(format!(
+                    "a gene's coding parts {chain:?} are not sorted, apart, and inside the region of {length} bp"
+                )));
+            }
+            isoforms.push(chain.into_iter().map(|(start, end)| Interval::new(start, end)).collect());
+        }
+        models.push((strand, isoforms));
+    }
+    Ok(fit::reference(models))
+}
+
+/// Fits weights and calibration to validation regions; returns the parameters' JSON.
+#[pyfunction]
+#[pyo3(signature = (regions, parameters_json, rounds=8, threads=0, progress=None))]
+fn fit_gene_parameters(
+    py: Python<'_>,
+    regions: Vec<Region<'_>>,
+    parameters_json: &str,
+    rounds: usize,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    let initial = GeneParameters::from_json(parameters_json)?;
+    let mut examples = Vec::new();
+    for (sequence, classes, signals, genes, genetic_code) in &regions {
+        examples.push(fit::Example {
+            sequence,
+            classes: rows(classes, "classes")?,
+            signals: rows(signals, "signals")?,
+            code: by_number(*genetic_code)?,
+            reference: reference(genes.clone(), sequence.len() as u64)?,
+        });
+    }
+    let mut failure = None;
+    let fitted = py.detach(|| {
+        fit::fit(&examples, &initial, fit::Search { rounds, threads }, |step| {
+            let told = Python::attach(|py| -> PyResult<()> {
+                py.check_signals()?;
+                if let Some(progress) = &progress {
+                    progress.call1(py, (step.round, step.evaluations, step.objective, step.gene_f1))?;
+                }
+                Ok(())
+            });
+            failure = told.err();
+            failure.is_none()
+        })
+    });
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(fitted?.to_json()),
+    }
+}
+
 /// Counts for the priors from an annotation's genes (on `seqids` only, where given).
 #[pyfunction]
 #[pyo3(signature = (annotation, genome, genetic_code=1, codes=None, seqids=None))]
@@ -256,6 +329,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(default_gene_parameters, module)?)?;
     module.add_function(wrap_pyfunction!(gene_parameters_with_priors, module)?)?;
     module.add_function(wrap_pyfunction!(collect_priors, module)?)?;
+    module.add_function(wrap_pyfunction!(fit_gene_parameters, module)?)?;
     module.add_function(wrap_pyfunction!(merge_priors, module)?)?;
     module.add_function(wrap_pyfunction!(longest_orfs, module)?)?;
     module.add_function(wrap_pyfunction!(concat_annotations, module)?)?;
