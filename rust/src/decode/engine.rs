@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::parameters::{GeneParameters, LengthPrior};
 use super::strand_tables::{IMPOSSIBLE, StrandTables, codon, pair};
 use crate::dna::GeneticCode;
@@ -19,7 +21,7 @@ pub const ROW: usize = 12;
 /// A run of this many bases other than A, C, G, T ends every coding exon: nothing is known of what it hides.
 pub const GAP: usize = 20;
 /// Base codes are padded on both sides, so that codons can be read at the sequence's ends.
-const PAD: usize = 4;
+pub const PAD: usize = 4;
 
 /// What a node of the tree stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +154,20 @@ pub struct Engine {
     nodes: Vec<Node>,
     collect_at: usize,
     settled: Vec<Node>,
-    /// Score of the best path, after [`Engine::finish`].
+    /// Score of the best path, after [`Engine::finish`]; the log of the sum over all paths where paths are summed.
     pub score: f64,
+    /// Sum over all paths instead of finding the best one; no nodes are kept.
+    sums_paths: bool,
+    /// Boundaries and strands whose openings are wanted, last first, and the values found.
+    wanted: Vec<(usize, usize)>,
+    openings: FxHashMap<(usize, usize), f64>,
+}
+
+/// `ln(exp(a) + exp(b))`.
+pub fn log_add(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    // Below this the smaller one is lost in the larger one's last digits.
+    if low < high - 36.0 || low == IMPOSSIBLE { high } else { high + (low - high).exp().ln_1p() }
 }
 
 /// Base codes of a sequence, padded for [`Engine`].
@@ -216,12 +230,29 @@ impl Engine {
             collect_at: 1 << 18,
             settled: Vec::new(),
             score: IMPOSSIBLE,
+            sums_paths: false,
+            wanted: Vec::new(),
+            openings: FxHashMap::default(),
             tables,
             parameters,
         };
         engine.make_states();
         engine.begin();
         engine
+    }
+
+    /// Makes the pass sum over all paths, and note the value of being between genes, about to open one on the strand, at
+    /// each of the wanted boundaries. Before anything is pushed.
+    pub fn sum_paths(&mut self, mut wanted: Vec<(usize, usize)>) {
+        wanted.sort_unstable_by(|a, b| b.cmp(a));
+        wanted.dedup();
+        self.wanted = wanted;
+        self.sums_paths = true;
+    }
+
+    /// The values noted, by boundary and strand; complete after [`Engine::finish`].
+    pub fn openings(&self) -> &FxHashMap<(usize, usize), f64> {
+        &self.openings
     }
 
     fn slot(&mut self, sum: usize, slope: f64) -> u16 {
@@ -346,6 +377,9 @@ impl Engine {
     }
 
     fn add(&mut self, node: Node) -> u32 {
+        if self.sums_paths {
+            return 0;
+        }
         self.nodes.push(node);
         (self.nodes.len() - 1) as u32
     }
@@ -358,6 +392,12 @@ impl Engine {
     /// The best of some states at a position, and where it came from.
     fn best(&self, slots: &[u16], position: f64) -> (f64, u32) {
         let mut best = (IMPOSSIBLE, 0);
+        if self.sums_paths {
+            for &slot in slots {
+                best.0 = log_add(best.0, self.value(slot, position));
+            }
+            return best;
+        }
         for &slot in slots {
             let value = self.value(slot, position);
             if value > best.0 {
@@ -367,9 +407,20 @@ impl Engine {
         best
     }
 
+    /// The better of two ways to be somewhere, or both.
+    fn either(&self, a: (f64, u32), b: (f64, u32)) -> (f64, u32) {
+        match self.sums_paths {
+            true => (log_add(a.0, b.0), 0),
+            false if b.0 > a.0 => b,
+            false => a,
+        }
+    }
+
     fn improve(&mut self, slot: u16, base: f64, node: u32) {
         let slot = slot as usize;
-        if base > self.base[slot] {
+        if self.sums_paths {
+            self.base[slot] = log_add(self.base[slot], base);
+        } else if base > self.base[slot] {
             self.base[slot] = base;
             self.node[slot] = node;
         }
@@ -512,6 +563,11 @@ impl Engine {
                 self.intron_right(strand, score, signal, &around[PAD..]);
             }
         }
+        while self.wanted.last().is_some_and(|&(position, _)| position == at) {
+            let (_, strand) = self.wanted.pop().expect("there is a last one");
+            let value = self.opening(strand).0;
+            self.openings.insert((at, strand), value);
+        }
         let after = codon(&around[PAD..]);
         for strand in 0..2 {
             let score = self.tables[strand].opens[after];
@@ -592,9 +648,7 @@ impl Engine {
         for previous in 0..3 {
             let (value, node) = self.best(&self.space_slots[previous], self.at as f64);
             let switch = if previous == 0 || previous == 1 + strand { 0.0 } else { self.parameters.weights.switch };
-            if value + switch > best.0 {
-                best = (value + switch, node);
-            }
+            best = self.either(best, (value + switch, node));
         }
         best
     }
@@ -704,10 +758,13 @@ impl Engine {
             let entry = self.intron_entries[strand][memory][i];
             let base = self.entry_base(entry, value, at);
             // Nothing ends an intron's state, so what is no better now never will be.
-            if base <= self.base[entry.slot as usize] {
+            if base <= self.base[entry.slot as usize] && !self.sums_paths {
                 continue;
             }
             let node = *node.get_or_insert_with(|| {
+                if self.sums_paths {
+                    return 0;
+                }
                 self.nodes.push(Node {
                     previous: origin,
                     position: at as u32,
@@ -738,8 +795,8 @@ impl Engine {
             }
             let known = &self.tables[strand].memories[memory];
             let (left, closes) = (known.left, known.closes(right));
-            if known.goes_on(right) && value > by_left[left].0 {
-                by_left[left] = (value, origin);
+            if known.goes_on(right) {
+                by_left[left] = self.either(by_left[left], (value, origin));
             }
             if closes {
                 let frame = (at + 3 - left) % 3;
@@ -775,19 +832,16 @@ impl Engine {
         let at = self.at;
         let mut best = (IMPOSSIBLE, 0u32);
         for previous in 0..3 {
-            let found = self.best(&self.space_slots[previous], at as f64);
-            if found.0 > best.0 {
-                best = found;
-            }
+            best = self.either(best, self.best(&self.space_slots[previous], at as f64));
         }
         if self.stretch.open_end {
             let cost = self.parameters.weights.partial;
             for strand in 0..2usize {
                 for frame in 0..3usize {
                     let (value, origin) = self.best(&self.exon_slots[strand][frame], at as f64);
-                    if value + cost > best.0 {
+                    if value > IMPOSSIBLE {
                         let node = self.add_end(Event::EndExon, strand, frame, value + cost, origin);
-                        best = (value + cost, node);
+                        best = self.either(best, (value + cost, node));
                     }
                 }
                 for memory in 0..self.tables[strand].memories.len() {
@@ -795,9 +849,9 @@ impl Engine {
                         continue;
                     }
                     let (value, origin) = self.best(&self.intron_slots[strand][memory], at as f64);
-                    if value + cost > best.0 {
+                    if value > IMPOSSIBLE {
                         let node = self.add_end(Event::EndIntron, strand, 0, value + cost, origin);
-                        best = (value + cost, node);
+                        best = self.either(best, (value + cost, node));
                     }
                 }
             }

@@ -80,12 +80,15 @@ pub fn objective(found: &Comparison) -> f64 {
 }
 
 /// Genes of all examples by the parameters.
-fn decode(examples: &[Example], parameters: &GeneParameters) -> Result<Vec<Vec<GeneModel>>> {
+fn decode(examples: &[Example], parameters: &GeneParameters, posteriors: bool) -> Result<Vec<Vec<GeneModel>>> {
     let shared = Arc::new(parameters.clone());
     examples
         .par_iter()
         .map(|example| {
             let mut decoder = Decoder::new(shared.clone(), example.code, example.sequence, false)?;
+            if posteriors {
+                decoder = decoder.with_posteriors();
+            }
             decoder.push(example.classes, example.signals)?;
             decoder.finish()
         })
@@ -245,7 +248,7 @@ pub fn fit(
             candidates
                 .into_par_iter()
                 .map(|parameters| {
-                    let found = score(examples, &decode(examples, &parameters)?);
+                    let found = score(examples, &decode(examples, &parameters, false)?);
                     let gene_f1 = found.level("gene").map_or(0.0, |level| level.f1());
                     Ok(Point { parameters, objective: objective(&found), gene_f1 })
                 })
@@ -320,7 +323,7 @@ pub fn fit(
             improve(&mut best, values(nested.to_vec())?);
         }
         let mut fitted = best.parameters;
-        fitted.calibration = calibrate(examples, &decode(examples, &fitted)?);
+        fitted.calibration = calibrate(examples, &decode(examples, &fitted, true)?);
         fitted.fitted = true;
         Ok(fitted)
     })

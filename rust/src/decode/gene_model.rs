@@ -15,7 +15,8 @@ pub struct GeneModel {
     pub phase: u8,
     pub partial_5: bool,
     pub partial_3: bool,
-    /// How much better the annotation scores with the gene than without it, nats.
+    /// Nats: how much better the annotation scores with the gene than without it or, where posteriors are asked for, the log
+    /// odds of the gene's posterior probability.
     pub score: f64,
 }
 

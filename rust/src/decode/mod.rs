@@ -8,6 +8,7 @@ pub mod engine;
 pub mod fit;
 pub mod gene_model;
 pub mod parameters;
+pub mod posterior;
 pub mod priors;
 pub mod prokaryotes;
 pub mod spliced;
@@ -41,6 +42,14 @@ impl Decoder {
             Program::Spliced => Decoder::Spliced(Box::new(SplicedDecoder::new(parameters, code, sequence)?)),
             Program::Prokaryotes => Decoder::Prokaryotes(ProkaryoteDecoder::new(parameters, code, sequence, circular)),
         })
+    }
+
+    /// Makes the genes' scores the log odds of their posterior probabilities; before anything is pushed.
+    pub fn with_posteriors(self) -> Decoder {
+        match self {
+            Decoder::Spliced(decoder) => Decoder::Spliced(Box::new(decoder.with_posteriors())),
+            Decoder::Prokaryotes(decoder) => Decoder::Prokaryotes(decoder.with_posteriors()),
+        }
     }
 
     /// Evidence of the next bases: `classes` (class minus intergenic) and `signals`, each `[bases, 2, 6]`.

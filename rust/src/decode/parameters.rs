@@ -250,7 +250,7 @@ impl GeneParameters {
                 convergent_distance: convergent,
                 divergent_distance: divergent,
             },
-            calibration: Calibration { scale: 0.3, bias: -1.0 },
+            calibration: Calibration { scale: 0.5, bias: 0.0 },
         })
     }
 

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use super::engine::{GAP, ROW};
+use super::engine::{GAP, ROW, log_add};
 use super::gene_model::GeneModel;
 use super::parameters::{GeneParameters, log_prior};
+use super::posterior::log_odds;
 use super::priors::ranked_starts;
 use super::strand_tables::{NO_CODON, codon};
 use crate::dna::{self, GeneticCode};
@@ -44,6 +45,7 @@ pub struct ProkaryoteDecoder {
     sums: Vec<[f64; 6]>,
     /// + start, + stop, - start, - stop of each base.
     signals: Vec<[f32; 4]>,
+    posteriors: bool,
 }
 
 impl ProkaryoteDecoder {
@@ -56,7 +58,14 @@ impl ProkaryoteDecoder {
         let codes = dna::base_codes(sequence);
         let mut sums = Vec::with_capacity(sequence.len() + 1);
         sums.push([0.0; 6]);
-        ProkaryoteDecoder { parameters, code, codes, circular, sums, signals: Vec::with_capacity(sequence.len()) }
+        let signals = Vec::with_capacity(sequence.len());
+        ProkaryoteDecoder { parameters, code, codes, circular, sums, signals, posteriors: false }
+    }
+
+    /// Scores the genes by the log odds of their posterior probabilities.
+    pub fn with_posteriors(mut self) -> ProkaryoteDecoder {
+        self.posteriors = true;
+        self
     }
 
     /// Evidence of the next bases: `classes` and `signals` are `[bases, 2, 6]`.
@@ -108,7 +117,12 @@ impl ProkaryoteDecoder {
         nodes.extend(self.open_frames(1, turns));
         nodes.sort_by_key(|node| (node.right, node.left, node.strand));
         let chain = self.best_chain(&nodes);
-        let genes: Vec<Node> = chain.into_iter().map(|i| nodes[i]).collect();
+        let scores = if self.posteriors { Some(self.posteriors_of(&nodes, &chain)) } else { None };
+        let genes: Vec<Node> = chain
+            .into_iter()
+            .enumerate()
+            .map(|(at, i)| Node { score: scores.as_ref().map_or(nodes[i].score, |scores| scores[at]), ..nodes[i] })
+            .collect();
         let genes = if turns == 2 { one_period(&genes, length as i64) } else { genes };
         let mut models: Vec<GeneModel> = genes.into_iter().map(model).collect();
         models.sort_by_key(|gene| (gene.span(), gene.strand));
@@ -269,17 +283,72 @@ impl ProkaryoteDecoder {
         (overlap <= limit).then(|| switch + weights.space * prior.at(distance) + weights.overlap * overlap as f64)
     }
 
-    /// Indices of the best chain's nodes, left to right. `nodes` are sorted by their right ends.
-    fn best_chain(&self, nodes: &[Node]) -> Vec<usize> {
+    /// Distance from which a link depends on the strands alone: past the tables of distances.
+    fn far(&self) -> i64 {
         let priors = &self.parameters.priors;
-        let switch = self.parameters.weights.switch;
-        // Past the tables of distances a link depends on the strands alone.
-        let far = [&priors.same_strand_distance, &priors.convergent_distance, &priors.divergent_distance]
+        [&priors.same_strand_distance, &priors.convergent_distance, &priors.divergent_distance]
             .iter()
             .filter_map(|prior| prior.edges.last().copied())
             .max()
             .unwrap_or(0)
-            .max(1);
+            .max(1)
+    }
+
+    /// Log odds of the posteriors of a chain's nodes.
+    fn posteriors_of(&self, nodes: &[Node], chain: &[usize]) -> Vec<f64> {
+        let (forward, total) = self.chain_sums(nodes);
+        let mut mirrored: Vec<(usize, Node)> = nodes
+            .iter()
+            .enumerate()
+            .map(|(i, node)| (i, Node { left: -node.right, right: -node.left, strand: 1 - node.strand, ..*node }))
+            .collect();
+        mirrored.sort_by_key(|(_, node)| (node.right, node.left, node.strand));
+        let (sums, _) = self.chain_sums(&mirrored.iter().map(|(_, node)| *node).collect::<Vec<_>>());
+        let mut backward = vec![0.0; nodes.len()];
+        for ((i, _), sum) in mirrored.iter().zip(sums) {
+            backward[*i] = sum;
+        }
+        chain.iter().map(|&i| log_odds(forward[i] + backward[i] - nodes[i].score - total)).collect()
+    }
+
+    /// Log of the summed weight of all chains that end in each node, and of all chains. `nodes` are sorted by their right
+    /// ends.
+    fn chain_sums(&self, nodes: &[Node]) -> (Vec<f64>, f64) {
+        let (far, switch) = (self.far(), self.parameters.weights.switch);
+        let mut sums: Vec<f64> = Vec::with_capacity(nodes.len());
+        let mut prefix: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+        let mut total = 0.0;
+        for (j, node) in nodes.iter().enumerate() {
+            let mut sum = 0.0;
+            let distant = nodes.partition_point(|other| other.right + far <= node.left);
+            if distant > 0 {
+                for (strand, prefix) in prefix.iter().enumerate() {
+                    let switch = if strand as u8 == node.strand { 0.0 } else { switch };
+                    sum = log_add(sum, prefix[distant - 1] + switch);
+                }
+            }
+            for i in distant..j {
+                if nodes[i].right > node.left + CONVERGENT_OVERLAP {
+                    break;
+                }
+                if let Some(link) = self.link(&nodes[i], node) {
+                    sum = log_add(sum, sums[i] + link);
+                }
+            }
+            let value = sum + node.score;
+            sums.push(value);
+            total = log_add(total, value);
+            for (strand, prefix) in prefix.iter_mut().enumerate() {
+                let before = prefix.last().copied().unwrap_or(f64::NEG_INFINITY);
+                prefix.push(if strand as u8 == node.strand { log_add(before, value) } else { before });
+            }
+        }
+        (sums, total)
+    }
+
+    /// Indices of the best chain's nodes, left to right. `nodes` are sorted by their right ends.
+    fn best_chain(&self, nodes: &[Node]) -> Vec<usize> {
+        let (far, switch) = (self.far(), self.parameters.weights.switch);
         let mut best: Vec<(f64, u32)> = Vec::with_capacity(nodes.len());
         // Best chain that ends in one of the nodes up to here, by strand.
         let mut prefix: [Vec<(f64, u32)>; 2] = [Vec::new(), Vec::new()];
@@ -370,5 +439,52 @@ fn model(node: Node) -> GeneModel {
         partial_5: node.partial_5,
         partial_3: node.partial_3,
         score: node.score,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn chains_against_all_subsets(
+            drawn in prop::collection::vec((0i64..900, 90i64..500, 0u8..2, -6.0f64..6.0), 0..10),
+        ) {
+            let parameters = GeneParameters::default_for("prokaryotes").unwrap();
+            let code = GeneticCode::by_number(11).unwrap();
+            let decoder = ProkaryoteDecoder::new(Arc::new(parameters), code, b"", false);
+            let mut nodes: Vec<Node> = drawn
+                .into_iter()
+                .map(|(left, length, strand, score)| Node {
+                    left, right: left + length, strand, phase: 0, partial_5: false, partial_3: false, score,
+                })
+                .collect();
+            nodes.sort_by_key(|node| (node.right, node.left, node.strand));
+            let (mut best, mut total) = (0.0f64, f64::NEG_INFINITY);
+            let mut with = vec![f64::NEG_INFINITY; nodes.len()];
+            for subset in 0u32..1 << nodes.len() {
+                let chain: Vec<usize> = (0..nodes.len()).filter(|i| subset >> i & 1 == 1).collect();
+                let links: Option<f64> = chain.windows(2).map(|p| decoder.link(&nodes[p[0]], &nodes[p[1]])).sum();
+                let Some(links) = links else { continue };
+                let score = links + chain.iter().map(|&i| nodes[i].score).sum::<f64>();
+                best = best.max(score);
+                total = log_add(total, score);
+                for i in chain {
+                    with[i] = log_add(with[i], score);
+                }
+            }
+            let chain = decoder.best_chain(&nodes);
+            let links: f64 = chain.windows(2).map(|p| decoder.link(&nodes[p[0]], &nodes[p[1]]).unwrap()).sum();
+            let score = links + chain.iter().map(|&i| nodes[i].score).sum::<f64>();
+            prop_assert!((score - best).abs() < 1e-9);
+            for (&i, odds) in chain.iter().zip(decoder.posteriors_of(&nodes, &chain)) {
+                prop_assert!((odds - log_odds(with[i] - total)).abs() < 1e-6);
+            }
+        }
     }
 }

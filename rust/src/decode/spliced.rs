@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::engine::{Engine, Event, Node, ROW, Stretch, Taken, padded_codes};
 use super::gene_model::GeneModel;
 use super::parameters::GeneParameters;
+use super::posterior;
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
 use crate::gene::{Interval, Strand};
@@ -37,6 +38,7 @@ pub struct SplicedDecoder {
     /// Settled nodes of the first pass that belong to the stretch from `kept_from` on.
     nodes: Vec<Node>,
     genes: Vec<GeneModel>,
+    posteriors: bool,
 }
 
 impl SplicedDecoder {
@@ -62,7 +64,15 @@ impl SplicedDecoder {
             pushed: 0,
             nodes: Vec::new(),
             genes: Vec::new(),
+            posteriors: false,
         })
+    }
+
+    /// Scores the genes by their posterior probability (see [`super::posterior`]) instead of by what they add to the best
+    /// annotation.
+    pub fn with_posteriors(mut self) -> SplicedDecoder {
+        self.posteriors = true;
+        self
     }
 
     /// Evidence of the next bases: `classes` and `signals` are `[bases, 2, 6]`.
@@ -159,13 +169,17 @@ impl SplicedDecoder {
         let stretch =
             Stretch { start: self.kept_from, end, open_start: self.kept_from == 0, open_end: end == self.length };
         let mut found = models(nodes, self.length);
+        let bases = end - self.kept_from;
+        if self.posteriors && !found.is_empty() {
+            let evidence = (&self.classes[..bases * ROW], &self.signals[..bases * ROW]);
+            posterior::spliced(&self.parameters, self.code, &self.codes, stretch, evidence, &mut found);
+        }
         if !found.is_empty() && self.parameters.weights.nested > NO_SECOND_PASS {
             let taken = taken(&found);
             // The second pass finds whole genes only.
             let closed = Stretch { open_start: false, open_end: false, ..stretch };
             let extra = self.parameters.weights.nested;
             let mut second = Engine::new(self.parameters.clone(), self.code, self.codes.clone(), closed, taken, extra);
-            let bases = end - self.kept_from;
             self.spend_introns(&found, end);
             second.push(&self.classes[..bases * ROW], &self.signals[..bases * ROW]);
             found.extend(models(&second.finish(), self.length));

@@ -514,6 +514,63 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn posteriors_are_shares_of_all_annotations(seed: u64, length in 6usize..24) {
+        let mut random = Random(seed);
+        let mut parameters = random.parameters();
+        // One piece a prior and no cut genes: each annotation is one path then.
+        let p = &mut parameters.priors;
+        for prior in [&mut p.single_exon, &mut p.initial_exon, &mut p.internal_exon, &mut p.terminal_exon, &mut p.intron] {
+            prior.truncate(1);
+        }
+        p.space = vec![LengthPiece { from: 0, log_p: 0.0, slope: random.range(-0.2, 0.0) }];
+        parameters.weights.partial = -1000.0;
+        let bases = random.sequence(length);
+        let (classes, signals) = (random.evidence(length, 1.0), random.evidence(length, 2.0));
+        let code = GeneticCode::by_number(1).unwrap();
+        let scorer = Scorer { parameters: &parameters, code, bases: &bases, classes: &classes, signals: &signals };
+        let (mut found, _) = first_pass(&parameters, code, &bases, &classes, &signals);
+        let stretch = Stretch { start: 0, end: length, open_start: true, open_end: true };
+        let codes = padded_codes(&bases);
+        let shared = Arc::new(parameters.clone());
+        posterior::spliced(&shared, code, &codes, stretch, (&classes, &signals), &mut found);
+
+        let mut genes: Vec<(Candidate, f64)> =
+            scorer.all_genes().into_iter().filter(|(gene, _)| gene.cut == [false, false]).collect();
+        genes.sort_by_key(|(gene, _)| (gene.parts.last().unwrap().1, gene.parts[0].0));
+        // Sums of the weights of all annotations that end, or begin, with each gene.
+        let add = super::engine::log_add;
+        let n = genes.len();
+        let mut left = vec![0.0; n];
+        for j in 0..n {
+            let mut sum = scorer.space(None, Some(&genes[j].0));
+            for i in 0..j {
+                sum = add(sum, left[i] + scorer.space(Some(&genes[i].0), Some(&genes[j].0)));
+            }
+            left[j] = sum + genes[j].1;
+        }
+        let mut right = vec![0.0; n];
+        for i in (0..n).rev() {
+            let mut sum = scorer.space(Some(&genes[i].0), None);
+            for j in i + 1..n {
+                sum = add(sum, right[j] + scorer.space(Some(&genes[i].0), Some(&genes[j].0)));
+            }
+            right[i] = sum + genes[i].1;
+        }
+        let total = (0..n).fold(scorer.annotation(&[]), |sum, i| add(sum, left[i] + scorer.space(Some(&genes[i].0), None)));
+        for gene in &found {
+            let wanted = candidate(gene, length);
+            let i = genes.iter().position(|(other, _)| *other == wanted);
+            let i = i.expect("a gene of the best annotation is one of all genes");
+            let expected = posterior::log_odds(left[i] + right[i] - genes[i].1 - total);
+            prop_assert!((gene.score - expected).abs() < 1e-5, "{} {expected} {gene:?}", gene.score);
+        }
+    }
+}
+
 /// What every predicted gene has to keep. `overlap` tells whether genes may share bases.
 pub fn check_gene(gene: &GeneModel, bases: &[u8], code: &GeneticCode, parameters: &GeneParameters, circular: bool) {
     let n = bases.len() as u64;

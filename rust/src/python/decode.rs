@@ -44,7 +44,7 @@ impl Stream {
     ) -> Result<Stream> {
         let code = by_number(genetic_code)?;
         Ok(Stream {
-            decoder: Decoder::new(parameters.clone(), code, sequence, circular)?,
+            decoder: Decoder::new(parameters.clone(), code, sequence, circular)?.with_posteriors(),
             parameters: parameters.clone(),
             seqid,
             length: sequence.len() as u64,
