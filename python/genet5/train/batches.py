@@ -1,4 +1,7 @@
-"""Which samples make which batch: a pure function of data, seed and epoch, so that a run can go on anywhere."""
+"""Which samples make which batch: a pure function of data, seed and epoch, so that a run can go on anywhere.
+
+The order is that of all processes: process r of n takes every n-th batch from the r-th. It does not depend on n.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genet5.train.options import TrainingOptions
+from genet5.data import PackedDataset, TokenBudgetSampler
 
 if TYPE_CHECKING:
-    from genet5.data import PackedDataset
+    from genet5.train.options import TrainingOptions
 
 
-def _group(order: np.ndarray, lengths: np.ndarray, token_budget: int, max_batch_size: int) -> list[np.ndarray]:
-    """Cut an order of samples into batches; a sample longer than the budget is a batch of its own."""
-    batches, begin, held = [], 0, 0
-    for position, length in enumerate(lengths[order]):
-        if position > begin and (held + length > token_budget or position - begin == max_batch_size):
-            batches.append(order[begin:position])
-            begin, held = position, 0
-        held += length
-    batches.append(order[begin:])
-    return batches
-
-
-def epoch_batches(dataset: PackedDataset, options: TrainingOptions, epoch: int) -> list[np.ndarray]:
-    """All processes' batches of an epoch, in order; process r of n takes every n-th from the r-th."""
-    order = np.random.default_rng([options.seed, epoch]).permutation(len(dataset))
-    return _group(order, dataset.target_lengths, options.token_budget, options.max_batch_size)
+def training_sampler(dataset: PackedDataset, options: TrainingOptions) -> TokenBudgetSampler:
+    """Batches in an order that seed and epoch decide."""
+    return TokenBudgetSampler(dataset.target_lengths, options.token_budget, options.max_batch_size, seed=options.seed)
 
 
 def validation_batches(dataset: PackedDataset, options: TrainingOptions) -> list[np.ndarray]:
-    """All processes' batches of the validation data, in the file's order."""
-    return _group(np.arange(len(dataset)), dataset.target_lengths, options.token_budget, options.max_batch_size)
+    """Batches in the file's order."""
+    sampler = TokenBudgetSampler(dataset.target_lengths, options.token_budget, options.max_batch_size, shuffle=False)
+    return sampler.epoch_batches(0)
 
 
 def trace(dataset: PackedDataset, segment_ids: np.ndarray) -> str:

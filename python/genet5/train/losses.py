@@ -20,14 +20,14 @@ QUALITY_PARTS = ("text", "class", "signal")
 
 def batch_counts(batch: Batch) -> dict[str, int]:
     """What each part of the loss is divided by, from the labels alone (docs/architecture.md, "A batch")."""
-    text = int(np.count_nonzero(batch.labels != -100))
-    return {
-        "text": text,
-        "class": int(np.count_nonzero(batch.class_labels >= 0)),
-        "signal": int(np.count_nonzero(batch.signal_labels == 1)),
-        "balance": len(batch.labels),
-        "router_z": len(batch.labels),
-    }
+    counts = dict.fromkeys(PARTS, 0)
+    if batch.labels is not None:
+        counts["text"] = int(np.count_nonzero(batch.labels != -100))
+        counts["balance"] = counts["router_z"] = len(batch.labels)
+    if batch.class_labels is not None and batch.signal_labels is not None:
+        counts["class"] = int(np.count_nonzero(batch.class_labels >= 0))
+        counts["signal"] = int(np.count_nonzero(batch.signal_labels == 1))
+    return counts
 
 
 def add_counts(into: dict[str, int], counts: Mapping[str, int]) -> None:

@@ -133,7 +133,9 @@ def finetune(
         if options.mxfp8:
             mxfp8.require_hardware(world.device)
         source = model_directory(model_path)
-        training, validation = PackedDataset(training_path), PackedDataset(validation_path)
+        tokenizer = source / "tokenizer.json"
+        training = PackedDataset(training_path, tokenizer, base_labels=options.base_weight > 0)
+        validation = PackedDataset(validation_path, tokenizer, base_labels=options.base_weight > 0)
         going_on = _together(world, lambda: prepare_output(output, resume, overwrite))
         if resume and not going_on:
             console.line(f"{output} holds no checkpoint yet: starting from {source}")

@@ -17,7 +17,7 @@ from torch import nn
 
 from genet5.errors import GeneT5Error, InputError
 from genet5.train import checkpoint
-from genet5.train.batches import epoch_batches, trace, validation_batches
+from genet5.train.batches import trace, training_sampler, validation_batches
 from genet5.train.distributed import World
 from genet5.train.interrupt import StopRequest
 from genet5.train.loader import BatchLoader, LoadedBatch
@@ -98,6 +98,7 @@ class Trainer:
             if not len(dataset):
                 raise InputError(f"the {name} data holds no samples: 0 optimiser steps; bake more data")
 
+        self.sampler = training_sampler(training, options)
         self.with_text = options.text_weight > 0
         self.with_bases = options.base_weight > 0
         self.model: Any = model.to(self.device)
@@ -136,7 +137,7 @@ class Trainer:
 
     def announce(self) -> None:
         """Print what the run will do; warn where it is too short to learn."""
-        steps = self._steps(epoch_batches(self.training, self.options, 0))
+        steps = self._steps(self.sampler.epoch_batches(0))
         trained = sum(parameter.numel() for parameter in trained_parameters(self.optimizer))
         processes = f", {self.world.size} processes" if self.world.size > 1 else ""
         self.console.line(
@@ -262,7 +263,7 @@ class Trainer:
     def _epoch(self) -> bool:
         """Train to the end of the epoch or of the run; False at the end of the run."""
         options, progress = self.options, self.progress
-        batches = epoch_batches(self.training, options, progress.epoch)
+        batches = self.sampler.epoch_batches(progress.epoch)
         self._steps_per_epoch = steps = self._steps(batches)
         if progress.evaluation_due:
             self._evaluate_and_save()
