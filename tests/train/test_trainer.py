@@ -47,9 +47,6 @@ def test_learns_and_keeps_best_and_last(tmp_path):
 def test_counts_are_those_of_the_model():
     batch = TinyDataset(4).batch(range(4))
     loaded = load(batch, pin=False)
-    from genet5.model import Segments
-
-    assert Segments is not None
     output = TinyModel()(**loaded.inputs(torch.device("cpu"), True, True))
     assert {part: int(count) for part, count in output.loss_counts.items()} == batch_counts(batch)
 

@@ -11,15 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-import genet5.model
 from genet5.train.options import TrainingOptions
 from genet5.train.trainer import Trainer
 
 VOCABULARY = 24
-if not hasattr(genet5.model, "Segments"):
-    from collections import namedtuple
-
-    genet5.model.Segments = namedtuple("Segments", "token_offsets base_offsets target_offsets")
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,8 @@ def finetune(
             mxfp8.require_hardware(world.device)
         source = model_directory(model_path)
         tokenizer = source / "tokenizer.json"
-        training = PackedDataset(training_path, tokenizer, base_labels=options.base_weight > 0)
-        validation = PackedDataset(validation_path, tokenizer, base_labels=options.base_weight > 0)
+        training = PackedDataset(training_path, tokenizer)
+        validation = PackedDataset(validation_path, tokenizer)
         going_on = _together(world, lambda: prepare_output(output, resume, overwrite))
         if resume and not going_on:
             console.line(f"{output} holds no checkpoint yet: starting from {source}")

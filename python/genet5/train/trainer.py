@@ -101,7 +101,8 @@ class Trainer:
         self.sampler = training_sampler(training, options)
         self.with_text = options.text_weight > 0
         self.with_bases = options.base_weight > 0
-        self.model: Any = model.to(self.device)
+        self.model: Any = model
+        self.model.to(self.device)
         self.model.config.label_smoothing = options.label_smoothing
         self._choose_trained_parts()
         self.world.equalise(self.model)
