@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 import genet5
 from genet5.errors import GeneT5Error, InputError
@@ -127,6 +128,8 @@ def finetune(
     from genet5.data import PackedDataset
     from genet5.model import GeneT5ForConditionalGeneration
 
+    # Bars of a single file's weights, which clutter a log.
+    transformers.utils.logging.disable_progress_bar()
     world = World.from_environment()
     console = Console(world.is_main)
     try:
