@@ -46,6 +46,7 @@ class Report:
         self.world, self.console, self.log = world, console, log
         self.weights, self.log_every_pct, self.by_time = weights, log_every_pct, by_time
         self._meter = LossMeter()
+        self._losses: dict[str, float] = {}
         self._router: Mapping[str, torch.Tensor] | None = None
         self._tokens = self._bases = self._norm = 0.0
         self._next = 0.0
@@ -91,7 +92,9 @@ class Report:
         return duration((time.monotonic() - self._began) / gained * (1 - position.done))
 
     def _write(self, position: Position, lr: float, norm: float) -> None:
-        losses = means(self.world.sum(self._meter.totals()))
+        # A part that no step of the interval had (the decoder's under --text_every) counts with its last value.
+        self._losses |= means(self.world.sum(self._meter.totals()))
+        losses = {part: self._losses[part] for part in PARTS if part in self._losses}
         self._meter = LossMeter()
         total = weighted(losses, self.weights, PARTS)
         seconds = max(time.monotonic() - self._mark, 1e-9)

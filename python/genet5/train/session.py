@@ -15,9 +15,11 @@ import transformers
 
 import genet5
 from genet5.errors import GeneT5Error, InputError
+from genet5.predict.annotate import model_directory
 from genet5.train import checkpoint, mxfp8, toml
 from genet5.train.compilation import compile_parts
 from genet5.train.distributed import World
+from genet5.train.interrupt import StopRequest
 from genet5.train.log import Console
 from genet5.train.memory_watch import MemoryWatch
 from genet5.train.options import TrainingOptions
@@ -25,16 +27,6 @@ from genet5.train.trainer import Stopped, Trainer
 
 EXIT_SAVED = 75
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".index.json")
-
-
-def model_directory(path: Path) -> Path:
-    """The folder to load a model from: `path`, or its `best` where it is a run's folder."""
-    for candidate in (path, path / "best"):
-        if (candidate / "config.json").is_file():
-            return candidate
-    if not path.exists():
-        raise InputError(f"{path} does not exist: name the folder of a model (`genet5 init` makes one)")
-    raise InputError(f"{path} holds no model (no config.json): name a folder that `genet5 init` or a run made")
 
 
 def companions(directory: Path) -> dict[str, bytes]:
@@ -107,12 +99,43 @@ def _together(world: World, action: Any) -> Any:
     if world.is_main:
         try:
             result = action()
-        except (GeneT5Error, OSError) as caught:
+        except (GeneT5Error, OSError, Stopped) as caught:
             error = caught
     result, error = world.broadcast((result, error))
     if error is not None:
         raise error
     return result
+
+
+def fit_genes(output: Path, training: Any, validation: Any, bf16: bool, world: World, console: Console) -> None:
+    """Fit the gene-finding programs' weights with `output/best`, and write them into `best/` and `last/`."""
+    from genet5._core import Tokenizer
+    from genet5.model import GeneT5ForConditionalGeneration
+    from genet5.predict.evidence import EvidenceReader
+    from genet5.train.fit_genes import fit
+
+    best = output / "best"
+    model = GeneT5ForConditionalGeneration.from_pretrained(best, dtype=torch.float32).to(world.device)
+    window = model.config.window_size
+    reader = EvidenceReader(
+        model,
+        Tokenizer(best),
+        window_size=window,
+        overlap=window // 5,
+        batch_bases=1_048_576 if world.device.type == "cuda" else 65_536,
+        bf16=bf16,
+    )
+    existing = {path.name: path.read_text() for path in best.glob("gene_parameters*.json")}
+    with StopRequest() as stop:
+
+        def poll() -> None:
+            if stop.requested:
+                raise Stopped
+
+        fitted = fit(reader, training, validation, existing, console.line, poll)
+    for directory in (best, output / "last"):
+        for name, text in fitted.items():
+            checkpoint.write_file(directory / name, text)
 
 
 def finetune(
@@ -146,6 +169,8 @@ def finetune(
         source = output / "last" if going_on else source
         model = GeneT5ForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
         beside = companions(source)
+        # What `predict` cuts genomes into.
+        model.config.window_size = int(training.file.segments()["length"].max())
         if options.mxfp8:
             mxfp8.probe(world.device)
             console.line(f"MXFP8 products in {mxfp8.convert(model)} linear layers")
@@ -166,12 +191,14 @@ def finetune(
             checkpoint.write_file(output / "config.toml", describe(options, paths, world, identity, model))
         trainer.announce()
         watch = MemoryWatch(output / "memwatch.csv") if options.memwatch and world.is_main else contextlib.nullcontext()
-        with watch:
-            try:
+        try:
+            with watch:
                 trainer.run()
-            except Stopped:
-                console.line(f"stopped by a signal; {output / 'last'} is saved: go on with --resume")
-                return EXIT_SAVED
+                if options.fit_genes:
+                    _together(world, lambda: fit_genes(output, training, validation, trainer.bf16, world, console))
+        except Stopped:
+            console.line(f"stopped by a signal; {output / 'last'} is saved: go on with --resume")
+            return EXIT_SAVED
         progress = trainer.progress
         console.line(
             f"done: {progress.step} steps; the best validation loss is {progress.best_loss:.4f}, "

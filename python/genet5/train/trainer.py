@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class Trainer:
         self.sampler = training_sampler(training, options)
         self.with_text = options.text_weight > 0
         self.with_bases = options.base_weight > 0
-        self.model: Any = model
+        self.model = cast(Any, model)
         self.model.to(self.device)
         self.model.config.label_smoothing = options.label_smoothing
         self._choose_trained_parts()
