@@ -221,8 +221,8 @@ def fit_gene_parameters(
     """The parameters with weights and calibration fitted to validation regions.
 
     A region is its bases, ``classes`` and ``signals`` as for :class:`GeneDecoder`, its whole genes (strand, and the
-    coding parts of each isoform, 0-based in the region) and its genetic code. Deterministic. ``progress`` is called with
-    the round, the evaluations so far, the objective, and gene F1 in percent; what it raises stops the search.
+    coding parts of each isoform, 0-based in the region) and its genetic code. Deterministic. ``progress`` is called
+    with the round, the evaluations so far, the objective, and gene F1 in percent; what it raises stops the search.
     """
 
 def merge_priors(counts_json: list[str]) -> str: ...
