@@ -96,6 +96,6 @@ plain = st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from("abcdef"), plain | st.lists(st.integers(-9, 9)), max_size=5))
+@given(st.dictionaries(st.sampled_from("abcdef") | st.text(), plain | st.lists(st.integers(-9, 9)), max_size=5))
 def test_toml_reads_back(table):
     assert tomllib.loads(toml.dumps({"table": table, "other": {"none": None}})) == {"table": table, "other": {}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,10 +22,14 @@ def _value(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+
+
 def dumps(tables: Mapping[str, Mapping[str, Any]]) -> str:
     """TOML text of tables of plain values; ``None`` is left out, since TOML has no word for it."""
     blocks = []
     for name, table in tables.items():
-        rows = [f"{key} = {_value(value)}" for key, value in table.items() if value is not None]
+        rows = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
         blocks.append("\n".join([f"[{name}]", *rows]))
     return "\n\n".join(blocks) + "\n"
