@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from transformers import initialization as init
 
@@ -47,6 +48,7 @@ def initialise_module(module: nn.Module, config: GeneT5Config) -> None:
     from genet5.model.compressor import Compressor
     from genet5.model.encoder import Encoder
     from genet5.model.experts import Experts
+    from genet5.model.positions import Positions
 
     kind = getattr(module, "weight_initialisation", "init_std")
     if kind.startswith(f"{_HEAD}."):
@@ -62,6 +64,13 @@ def initialise_module(module: nn.Module, config: GeneT5Config) -> None:
             init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
         init.normal_(module.weight, 0.0, 1.0 if kind == _HEAD else config.init_embed_std)
+    elif isinstance(module, Positions) and module.numbers is not None:
+        # Close to a copy of both number tokens, the thousands' moved by half the width, so that one can be told from
+        # the other: the decoder's tied head then reads a coordinate as it stands.
+        width = module.numbers.out_features
+        copy = torch.eye(width)
+        values = torch.cat((copy.roll(width // 2, 0), copy), 1).to(module.numbers.weight)
+        init.copy_(module.numbers.weight, values + config.init_std * torch.randn_like(values))
     elif isinstance(module, Encoder):
         init.normal_(module.token_type, 0.0, config.init_embed_std)
         init.zeros_(module.tracks)
