@@ -9,6 +9,7 @@ hands out both as int64 tensors, in random order, from the page cache; a peer th
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import itertools
 import os
@@ -218,14 +219,15 @@ def copies(path, folder, repeats):
     }
     print("copying against cp --reflink=never and fsync, MB/s of bytes written (verify: read)")
     for name, (work, count, source) in works.items():
-        mine, theirs = [], []
+        pairs = []
         for _ in range(repeats):
             target.unlink(missing_ok=True)
-            mine.append(timed(work))
+            mine = timed(work)
             target.unlink(missing_ok=True)
-            theirs.append(timed(lambda source=source: cp(source)))
-        ours, peer = count / statistics.median(mine), source.stat().st_size / statistics.median(theirs)
-        print(f"  {name:<22} {ours / 1e6:>8,.0f}   cp {peer / 1e6:>8,.0f}   ratio {ours / peer:.2f}")
+            pairs.append((count / mine, source.stat().st_size / timed(lambda source=source: cp(source))))
+        ours, peer = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
+        ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+        print(f"  {name:<22} {ours / 1e6:>8,.0f}   cp {peer / 1e6:>8,.0f}   ratio of neighbours {ratio:.2f}")
 
 
 def planning(path, repeats):
@@ -243,11 +245,14 @@ def planning(path, repeats):
         ("skewed lengths, target 5005", skewed, labels, {"target": 5005}),
     ]:
         lists = tokens.tolist(), sentences.tolist()
-        seconds = statistics.median(timed(lambda a=lists, b=budgets: pack_windows(*a, **b)) for _ in range(repeats))
+        work = functools.partial(pack_windows, *lists, **budgets)
+        seconds = statistics.median(timed(work) for _ in range(repeats))
+        cpu = statistics.median(timed_cpu(work) for _ in range(repeats))
         plan = pack_windows(*lists, **budgets)
         fill = tokens.sum() / plan.count
         print(
-            f"  packing {len(tokens):,} windows, {name}: {seconds:.2f} s, {plan.count:,} packs of {fill:,.0f} tokens, "
+            f"  packing {len(tokens):,} windows, {name}: {seconds:.2f} s ({cpu:.2f} CPU), "
+            f"{plan.count:,} packs of {fill:,.0f} tokens, "
             f"{plan.count / plan.lower_bound:.4f} of the lower bound ({plan.strategy})"
         )
 

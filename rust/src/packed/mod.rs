@@ -6,6 +6,8 @@ mod format;
 mod operations;
 mod random;
 mod reader;
+#[cfg(any(test, fuzzing))]
+pub mod reseal;
 mod vocabulary;
 mod writer;
 
