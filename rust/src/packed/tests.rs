@@ -319,6 +319,22 @@ fn a_spilled_spool_gives_the_same_file() {
     assert_eq!(std::fs::read(path).expect("read"), std::fs::read(spilled).expect("read"));
 }
 
+/// `cargo test -- --ignored seeds` writes the seeds of the fuzz target anew after the format changed.
+#[test]
+#[ignore = "writes rust/fuzz/corpus/packed"]
+fn seeds_of_the_fuzz_target() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/packed");
+    std::fs::create_dir_all(&corpus).expect("create");
+    write(&corpus.join("empty"), vocabulary(&[]), &[]);
+    write(&corpus.join("two_windows"), vocabulary(&[]), &example(2));
+    let mut windows = example(5);
+    windows.iter_mut().for_each(|window| window.tracks = Some(vec![1; window.tokens.len()]));
+    write(&corpus.join("tracks"), vocabulary(&[]), &windows);
+    let language = crate::language::builtin_tokens();
+    let words: Vec<&str> = language.iter().map(String::as_str).filter(|&token| !TOKENS.contains(&token)).collect();
+    write(&corpus.join("language"), vocabulary(&words), &example(2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
