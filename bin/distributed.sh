@@ -11,7 +11,7 @@ TRAINING, VALIDATION and MODEL must be there on every node; node 0 writes OUT, a
 
   --nnodes N           number of nodes (default: 1)
   --node-rank I        this node's number, 0 to N-1; 0 is the master (default: 0)
-  --master HOST        address of node 0 that the other nodes reach (default: 127.0.0.1)
+  --master HOST        address of node 0 that the other nodes reach (no default on several nodes)
   --master-port PORT   TCP port of the rendezvous on node 0 (default: 29500)
   --nproc-per-node N   processes on this node (default: its number of GPUs, at least 1)
   --interface NAME     network interface for NCCL and gloo (default: the one that reaches --master)
@@ -31,7 +31,7 @@ fail() {
 
 nnodes=1
 node_rank=0
-master=127.0.0.1
+master=
 master_port=29500
 nproc_per_node=
 interface=
@@ -78,7 +78,7 @@ for name in nnodes node_rank master_port ${nproc_per_node:+nproc_per_node}; do
 done
 [ "$nnodes" -ge 1 ] || fail "--nnodes must be at least 1"
 [ "$node_rank" -lt "$nnodes" ] || fail "--node-rank $node_rank must be less than --nnodes $nnodes: nodes count from 0"
-if [ "$nnodes" -gt 1 ] && [ "$master" = 127.0.0.1 ] && [ "$node_rank" -gt 0 ]; then
+if [ "$nnodes" -gt 1 ] && [ -z "$master" ]; then
     fail "--master is missing: give the address of node 0"
 fi
 [ ${#finet[@]} -ge 4 ] || fail "TRAINING VALIDATION OUT MODEL are missing; --help shows how to call it"
@@ -91,7 +91,7 @@ if [ -z "$nproc_per_node" ]; then
     fi
 fi
 if [ -z "$interface" ] && [ "$nnodes" -gt 1 ] && command -v ip >/dev/null; then
-    # Of node 0, the route to its own address is the loopback: the interface that holds the address is the right one.
+    # On node 0, the route to its own address is the loopback: the interface that holds the address is the right one.
     interface=$(ip -o -4 addr show 2>/dev/null | awk -v address="$master" '{ split($4, part, "/"); if (part[1] == address) print $2 }' | head -n 1)
     [ -n "$interface" ] ||
         interface=$(ip -o route get "$master" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1 || true)
@@ -102,7 +102,7 @@ torchrun=(
     "${PYTHON:-python3}" -m torch.distributed.run
     --nnodes "$nnodes" --node-rank "$node_rank"
     --nproc-per-node "$nproc_per_node"
-    --master-addr "$master" --master-port "$master_port"
+    --master-addr "${master:-127.0.0.1}" --master-port "$master_port"
     "$here/finet" "${finet[@]}"
 )
 

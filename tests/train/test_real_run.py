@@ -194,7 +194,12 @@ def test_two_nodes_on_one_machine(prepared):
         )
         for rank in (0, 1)
     ]
-    told = [node.communicate(timeout=600)[0] for node in nodes]
+    try:
+        told = [node.communicate(timeout=300)[0] for node in nodes]
+    finally:
+        # A node that fails leaves the other waiting for it.
+        for node in nodes:
+            node.terminate()
     assert [node.returncode for node in nodes] == [0, 0], told
     assert "2 processes" in told[0]
     assert finetune(prepared, "one", *options, "--grad_accum", 4) == 0
