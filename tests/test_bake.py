@@ -172,6 +172,93 @@ def test_sequences_for_validation_and_test(raw, tmp_path, tokenizer):
     assert any("no sequence is left for training" in text for text in report["species"]["beta"]["warnings"])
 
 
+def test_tracks_show_hints_and_soft_masking(tmp_path, tokenizer):
+    folder = make_species(tmp_path / "raw" / "unicellular" / "alpha", lengths=(60_000,), names=("I",))
+    lines = (folder / "genome.fa").read_text().splitlines()
+    lines[1:101] = [line.lower() for line in lines[1:101]]  # 7,000 bases
+    (folder / "genome.fa").write_text("\n".join(lines) + "\n")
+    (folder / "hints.gff").write_text("I\trnaseq\tintron\t20001\t20300\t.\t-\t.\tsrc=E\n")
+    flags = {"hints": True, "hint_ratio": 1.0, "soft_masking": True, "intergenic_fraction": 10}
+    report, _ = baked(tmp_path / "raw", tmp_path / "out", tokenizer, **flags, reverse_complement=True)
+    assert report["totals"]["training"]["windows_with_hints"] == report["totals"]["training"]["segments"]
+    lengths = [len(token) for token in _core.Vocabulary.from_file(tokenizer).tokens]
+    hinted = set()
+    for half in ("training", "validation"):
+        file = _core.PackedFile(tmp_path / "out" / f"{half}.packed")
+        for index in range(file.n_segments):
+            segment, at = file.segment(index), 0
+            for token, track in zip(segment["tokens"].tolist(), segment["tracks"].tolist(), strict=True):
+                left = segment["length"] - at - lengths[token] if segment["reverse"] else at
+                middle = segment["start"] + left + lengths[token] / 2
+                at += lengths[token]
+                if abs(middle - 7_000) > 32:
+                    assert bool(track & 16) == (middle < 7_000)
+                if track & 1 and 20_000 < middle < 20_300:
+                    # The hint is of the reverse strand of the genome, so of the forward one in a reverse complement.
+                    hinted.add((segment["reverse"], bool(track & 8)))
+    assert (False, True) in hinted
+    assert hinted <= {(False, True), (True, False)}
+
+
+def test_bad_hints(tmp_path, tokenizer):
+    folder = make_species(tmp_path / "raw" / "unicellular" / "alpha", lengths=(60_000,), names=("I",))
+    for row, words in (
+        ("I\tx\tintron\t1e3\t2000\t.\t+\t.\t.", "line 1: the start of a hint is '1e3'"),
+        ("I\tx\tintron\t100\t70000\t.\t+\t.\t.", "does not lie on 'I' of 60000 bp"),
+        ("II\tx\tintron\t100\t700\t.\t+\t.\t.", "no intron of these hints"),
+    ):
+        (folder / "hints.gff").write_text(row + "\n")
+        with pytest.raises(InputError, match=words):
+            baked(tmp_path / "raw", tmp_path / "out", tokenizer, hints=True)
+
+
+def test_organelles_are_left_out_unless_asked_for(tmp_path, tokenizer):
+    make_species(tmp_path / "raw" / "S.cerevisiae", names=("I", "chrM"))
+    report, _ = baked(tmp_path / "raw", tmp_path / "out", tokenizer)
+    assert report["species"]["S.cerevisiae"]["organelles_left_out"] == ["chrM"]
+    assert {place[1] for place in segments(tmp_path / "out" / "training.packed")} == {"I"}
+    for codes, code in (({}, 3), ({"chrM": 4}, 4)):
+        report, _ = baked(tmp_path / "raw", tmp_path / "out", tokenizer, organelles=True, codes=codes)
+        rows = {row["id"]: row["genetic_code"] for row in report["species"]["S.cerevisiae"]["sequences"]}
+        assert rows == {"I": 1, "chrM": code}
+        assert {place[1] for place in segments(tmp_path / "out" / "training.packed")} == {"I", "chrM"}
+
+
+def test_isoforms(tmp_path, tokenizer):
+    """A second transcript of a gene is told on request, and goes where the label budget is too small."""
+    folder = make_species(tmp_path / "raw" / "unicellular" / "alpha", lengths=(60_000,), names=("I",))
+    path = folder / "genes.gff3"
+    rows = path.read_text().splitlines()
+    # The same CDS with ten bases of UTR before the leftmost exon.
+    copies, leftmost = [], {}
+    for row in rows:
+        columns = row.split("\t")
+        if len(columns) == 9 and columns[2] in ("mRNA", "exon", "CDS"):
+            parent = columns[8].split("Parent=")[1]
+            first = columns[2] == "mRNA" or (columns[2] == "exon" and parent.endswith(".t") and parent in leftmost)
+            if columns[2] == "mRNA":
+                leftmost[columns[8].split(";")[0].removeprefix("ID=")] = int(columns[3])
+            if first and int(columns[3]) == leftmost.get(parent, int(columns[3])):
+                columns[3] = str(int(columns[3]) - 10)
+            columns[8] = columns[8].replace(".t", ".u").replace(".c;", ".d;")
+            copies.append("\t".join(columns))
+    path.write_text("\n".join(rows + copies) + "\n")
+    (folder / "species.toml").write_text("utr = true\n")
+    labels = {}
+    for name, flags in {
+        "canonical": {},
+        "all": {"isoforms": "all"},
+        "short": {"isoforms": "all", "max_target_len": 40},
+    }.items():
+        report, _ = baked(tmp_path / "raw", tmp_path / "out", tokenizer, **flags)
+        labels[name] = report["totals"]["training"]
+    assert labels["all"]["label_tokens"] > labels["canonical"]["label_tokens"]
+    assert labels["all"]["isoforms_beyond_label_budget"] == 0
+    assert labels["short"]["isoforms_beyond_label_budget"] > 0
+    assert labels["short"]["genes_beyond_label_budget"] > 0
+    assert labels["short"]["label_tokens_masked"] > 0
+
+
 def as_genbank(folder):
     """The same sequences and genes as GenBank records, by sequence id."""
     sequences = {}
@@ -426,6 +513,7 @@ def test_lenient_counts_malformed_lines(tmp_path, tokenizer):
         (["--window_size", "80"], "margin"),
         (["--species", "gamma"], "no species 'gamma'"),
         (["--limits", "/nowhere.toml"], "nowhere.toml"),
+        (["--hints"], "no species of .* has a hints file"),
         (["--scheduler", "nonsense"], "Dask|scheduler"),
     ],
 )

@@ -99,6 +99,12 @@ def bake(
     for one in species:
         for warning in one.warnings:
             say(f"warning: {warning}")
+    if options.hints:
+        without = [one.name for one in species if one.hints is None]
+        if len(without) == len(species):
+            raise InputError(f"--hints: no species of {raw_dir} has a hints file (GFF; hints.* in its folder)")
+        for name in without:
+            say(f"warning: {name}: no hints file; its track is empty")
     configs = [_config(one, options, limits, tokenizer_file) for one in species]
     for config in configs:
         _core.bake_check(json.dumps(config))

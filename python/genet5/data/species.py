@@ -146,6 +146,8 @@ def _kind(path: Path) -> str | None:
     """``fasta``, ``annotation``, ``genbank``, ``hints``, ``damaged``, or None for a file that is no input."""
     head = _head(path)
     name = path.name.lower()
+    if head and (name.startswith("hints.") or ".hints." in name):
+        return "hints"
     if not head:
         # An empty or damaged file that claims to be one of ours must not be passed over.
         base = name.removesuffix(".gz").removesuffix(".bgz")
@@ -162,7 +164,7 @@ def _kind(path: Path) -> str | None:
     if text.startswith(b"LOCUS "):
         return "genbank"
     if text.startswith(b"##gff-version") or _has_features(text):
-        return "hints" if name.startswith("hints.") or ".hints." in name else "annotation"
+        return "annotation"
     return None
 
 
