@@ -66,8 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Annotate and write; 0 when done."""
+    import transformers
+
     from genet5.predict.annotate import PredictionOptions, annotate_file
 
+    transformers.utils.logging.disable_progress_bar()
     options = PredictionOptions(
         taxon=args.taxon,
         genetic_code=args.genetic_code,

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from genet5 import _core
 from genet5.data import PackedDataset
 from genet5.errors import InputError
+from genet5.predict.annotate import GENE_PARAMETERS
 from genet5.predict.evidence import EvidenceReader
 
-GENE_PARAMETERS = "gene_parameters.json"
 # Regions are cut between genes near this length, and so many bases are used of each taxon. Fitting decodes them several
 # hundred times; weights are a few dozen, and thousands of genes fix them.
 _REGION_BASES = 200_000
