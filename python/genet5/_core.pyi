@@ -189,6 +189,21 @@ class GeneDecoder:
     ) -> Annotation:
         """Genes of one sequence; ``min_score`` (probability, 0 to 1) leaves unlikely ones out."""
 
+    def alternatives(
+        self,
+        seqid: str,
+        sequence: bytes,
+        classes: NDArray[np.float32],
+        signals: NDArray[np.float32],
+        start: int,
+        wanted: int = 4,
+        genetic_code: int = 1,
+    ) -> list[tuple[float, Annotation]]:
+        """Up to ``wanted`` different annotations of the stretch from ``start`` on that the evidence covers, best first.
+
+        Each has its score in nats. The stretch's ends must lie between genes, but for those of the sequence.
+        """
+
     def stream(self, seqid: str, sequence: bytes, genetic_code: int = 1, circular: bool = False) -> GeneStream:
         """The same with evidence that arrives in chunks; memory does not grow with the sequence's evidence."""
 

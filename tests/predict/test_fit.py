@@ -60,6 +60,7 @@ def test_good_evidence_is_trusted_and_noise_is_not(yeast):
     assert weights[30.0]["weights"]["cds_scale"] < weights[0.3]["weights"]["cds_scale"]
 
 
+@pytest.mark.long
 def test_scores_are_calibrated(yeast):
     """Among genes of score about p, a share of about p is right."""
     seqid = yeast[0].ids[1]

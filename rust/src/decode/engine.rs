@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::parameters::{GeneParameters, LengthPrior};
 use super::strand_tables::{IMPOSSIBLE, StrandTables, codon, pair};
@@ -24,7 +24,7 @@ pub const GAP: usize = 20;
 pub const PAD: usize = 4;
 
 /// What a node of the tree stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Before the first base.
     Root,
@@ -161,6 +161,8 @@ pub struct Engine {
     /// Boundaries and strands whose openings are wanted, last first, and the values found.
     wanted: Vec<(usize, usize)>,
     openings: FxHashMap<(usize, usize), f64>,
+    /// Events (boundary, strand, kind) that no path may have.
+    banned: FxHashSet<(u32, u8, Event)>,
 }
 
 /// `ln(exp(a) + exp(b))`.
@@ -233,6 +235,7 @@ impl Engine {
             sums_paths: false,
             wanted: Vec::new(),
             openings: FxHashMap::default(),
+            banned: FxHashSet::default(),
             tables,
             parameters,
         };
@@ -248,6 +251,15 @@ impl Engine {
         wanted.dedup();
         self.wanted = wanted;
         self.sums_paths = true;
+    }
+
+    /// Leaves out all paths with one of these events: boundary, strand, kind. Before anything is pushed.
+    pub fn ban(&mut self, banned: FxHashSet<(u32, u8, Event)>) {
+        self.banned = banned;
+    }
+
+    fn is_banned(&self, position: usize, strand: usize, event: Event) -> bool {
+        !self.banned.is_empty() && self.banned.contains(&(position as u32, strand as u8, event))
     }
 
     /// The values noted, by boundary and strand; complete after [`Engine::finish`].
@@ -552,13 +564,13 @@ impl Engine {
         let before_pair = if at >= self.stretch.start + 2 { pair(&around[PAD - 2..]) } else { 16 };
         for strand in 0..2 {
             let score = self.tables[strand].intron_left[after_pair];
-            if score > IMPOSSIBLE {
+            if score > IMPOSSIBLE && !self.is_banned(at, strand, Event::IntronLeft) {
                 self.intron_left(strand, score, left[1 + strand], &around[..PAD]);
             }
         }
         for strand in 0..2 {
             let score = self.tables[strand].intron_right[before_pair];
-            if score > IMPOSSIBLE {
+            if score > IMPOSSIBLE && !self.is_banned(at, strand, Event::IntronRight) {
                 let signal = self.right_signals[strand * 2];
                 self.intron_right(strand, score, signal, &around[PAD..]);
             }
@@ -622,6 +634,9 @@ impl Engine {
 
     fn close(&mut self, strand: usize, frame: usize, value: f64, origin: u32) {
         let at = self.at;
+        if self.is_banned(at, strand, Event::Close) {
+            return;
+        }
         let node = self.add(Node {
             previous: origin,
             position: at as u32,
@@ -655,7 +670,7 @@ impl Engine {
 
     fn open(&mut self, strand: usize, score: f64, signal: f64) {
         let (value, origin) = self.opening(strand);
-        if value == IMPOSSIBLE {
+        if value == IMPOSSIBLE || self.is_banned(self.at, strand, Event::Open) {
             return;
         }
         let weights = &self.parameters.weights;
@@ -728,7 +743,10 @@ impl Engine {
         }
         for bases in [1, 2] {
             let SplitOpening { value, sum, node: origin } = self.split_open[strand][bases];
-            if value == IMPOSSIBLE || self.last_barred[strand] as usize > at - bases {
+            if value == IMPOSSIBLE
+                || self.last_barred[strand] as usize > at - bases
+                || self.is_banned(at - bases, strand, Event::Open)
+            {
                 continue;
             }
             let tables = &self.tables[strand];

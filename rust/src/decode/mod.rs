@@ -4,6 +4,7 @@
 //! logits of its signals (weighted), and priors; `parameters` holds all weights. `spliced` finds the best set of genes
 //! with introns, `prokaryotes` the best chain of open reading frames.
 
+pub mod alternatives;
 pub mod engine;
 pub mod fit;
 pub mod gene_model;
@@ -17,7 +18,9 @@ pub mod strand_tables;
 use std::sync::Arc;
 
 use crate::dna::GeneticCode;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use alternatives::Alternative;
+use engine::Stretch;
 use gene_model::GeneModel;
 use parameters::{GeneParameters, Program};
 use prokaryotes::ProkaryoteDecoder;
@@ -66,6 +69,60 @@ impl Decoder {
             Decoder::Spliced(decoder) => decoder.finish(),
             Decoder::Prokaryotes(decoder) => decoder.finish(),
         }
+    }
+}
+
+/// Up to `wanted` annotations of the stretch of `sequence` that begins at `start`, for which `classes` and `signals` are
+/// given, best first. Its ends are taken as lying between genes, but for those of the sequence.
+pub fn alternatives_of(
+    parameters: &Arc<GeneParameters>,
+    code: &'static GeneticCode,
+    sequence: &[u8],
+    start: usize,
+    classes: &[f32],
+    signals: &[f32],
+    wanted: usize,
+) -> Result<Vec<Alternative>> {
+    let bases = classes.len() / engine::ROW;
+    if classes.len() != signals.len() || classes.len() % engine::ROW != 0 || start + bases > sequence.len() {
+        return Err(Error::input(format!(
+            "classes and signals hold {} and {} values for a stretch from {start} on of a sequence of {} bp; 12 a base are \
+             needed, within the sequence",
+            classes.len(),
+            signals.len(),
+            sequence.len()
+        )));
+    }
+    let end = start + bases;
+    if parameters.program == Program::Spliced {
+        // Context for codons and ranks, and no more, so that a locus of a chromosome costs what the locus does.
+        const CONTEXT: usize = 3 << 10;
+        let (from, to) = (start.saturating_sub(CONTEXT) / 3 * 3, (end + CONTEXT).min(sequence.len()));
+        let stretch =
+            Stretch { start: start - from, end: end - from, open_start: start == 0, open_end: end == sequence.len() };
+        let codes = engine::padded_codes(&sequence[from..to]);
+        let mut found = alternatives::spliced(parameters, code, &codes, stretch, (classes, signals), wanted);
+        shift(&mut found, from);
+        return Ok(found);
+    }
+    // Frames count from the stretch's start there.
+    let mut turned = classes.to_vec();
+    for (row, class) in turned.chunks_exact_mut(6).zip(classes.chunks_exact(6)) {
+        for frame in 0..3 {
+            row[1 + (frame + 3 - start % 3) % 3] = class[1 + frame];
+        }
+    }
+    let mut decoder = ProkaryoteDecoder::new(parameters.clone(), code, &sequence[start..end], false);
+    decoder.push(&turned, signals)?;
+    let mut found = decoder.alternatives(wanted, start == 0, end == sequence.len());
+    shift(&mut found, start);
+    Ok(found)
+}
+
+fn shift(found: &mut [Alternative], by: usize) {
+    for part in found.iter_mut().flat_map(|one| &mut one.genes).flat_map(|gene| &mut gene.cds) {
+        part.start += by as u64;
+        part.end += by as u64;
     }
 }
 

@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
+use super::alternatives::{Alternative, Waiting, search};
 use super::engine::{GAP, ROW, log_add};
 use super::gene_model::GeneModel;
 use super::parameters::{GeneParameters, log_prior};
@@ -281,6 +284,30 @@ impl ProkaryoteDecoder {
         };
         let overlap = (-distance).max(0);
         (overlap <= limit).then(|| switch + weights.space * prior.at(distance) + weights.overlap * overlap as f64)
+    }
+
+    /// Several good chains of the sequence taken as a linear one, best first; see [`super::alternatives`]. Genes are cut by
+    /// its start (end) only where that is open.
+    pub fn alternatives(&self, wanted: usize, open_start: bool, open_end: bool) -> Vec<Alternative> {
+        let length = self.codes.len() as i64;
+        let mut nodes = self.open_frames(0, 1);
+        nodes.extend(self.open_frames(1, 1));
+        nodes.retain(|node| {
+            let cut = node.partial_5 || node.partial_3;
+            !cut || (node.left > 0 || open_start) && (node.right < length || open_end)
+        });
+        nodes.sort_by_key(|node| (node.right, node.left, node.strand));
+        search(wanted, |banned: FxHashSet<(i64, i64, u8)>| {
+            let place = |node: &Node| (node.left, node.right, node.strand);
+            let left: Vec<Node> = nodes.iter().filter(|node| !banned.contains(&place(node))).copied().collect();
+            let chain: Vec<Node> = self.best_chain(&left).into_iter().map(|i| left[i]).collect();
+            let links: f64 = chain.windows(2).filter_map(|pair| self.link(&pair[0], &pair[1])).sum();
+            let score = links + chain.iter().map(|node| node.score).sum::<f64>();
+            let features = chain.iter().map(place).collect();
+            let mut genes: Vec<GeneModel> = chain.into_iter().map(model).collect();
+            genes.sort_by_key(|gene| (gene.span(), gene.strand));
+            Waiting { alternative: Alternative { score, genes }, banned, features }
+        })
     }
 
     /// Distance from which a link depends on the strands alone: past the tables of distances.

@@ -95,8 +95,10 @@ impl SplicedDecoder {
         // In slices, so that stretches are finished, and their evidence dropped, while a large chunk is read.
         for (class, signal) in classes.chunks(STRETCH * ROW).zip(signals.chunks(STRETCH * ROW)) {
             self.first.push(class, signal);
-            self.classes.extend_from_slice(class);
-            self.signals.extend_from_slice(signal);
+            if self.keeps_evidence() {
+                self.classes.extend_from_slice(class);
+                self.signals.extend_from_slice(signal);
+            }
             self.pushed += class.len() / ROW;
             if self.pushed - self.kept_from >= 2 * STRETCH {
                 self.first.settle();
@@ -121,6 +123,15 @@ impl SplicedDecoder {
         self.finish_stretch(&nodes, self.length);
         self.genes.sort_by_key(|gene| (gene.span(), gene.strand));
         Ok(self.genes)
+    }
+
+    /// Whether anything reads the evidence again after the first pass.
+    fn keeps_evidence(&self) -> bool {
+        self.posteriors || self.second_pass()
+    }
+
+    fn second_pass(&self) -> bool {
+        self.parameters.weights.nested > NO_SECOND_PASS
     }
 
     /// Evidence of an intron speaks for one gene: a second one that runs along it must live from its own.
@@ -159,9 +170,11 @@ impl SplicedDecoder {
         let rest = self.nodes.split_off(count);
         let nodes = std::mem::replace(&mut self.nodes, rest);
         self.finish_stretch(&nodes, end);
-        let bases = end - self.kept_from;
-        self.classes.drain(..bases * ROW);
-        self.signals.drain(..bases * ROW);
+        if self.keeps_evidence() {
+            let bases = end - self.kept_from;
+            self.classes.drain(..bases * ROW);
+            self.signals.drain(..bases * ROW);
+        }
         self.kept_from = end;
     }
 
@@ -174,7 +187,7 @@ impl SplicedDecoder {
             let evidence = (&self.classes[..bases * ROW], &self.signals[..bases * ROW]);
             posterior::spliced(&self.parameters, self.code, &self.codes, stretch, evidence, &mut found);
         }
-        if !found.is_empty() && self.parameters.weights.nested > NO_SECOND_PASS {
+        if !found.is_empty() && self.second_pass() {
             let taken = taken(&found);
             // The second pass finds whole genes only.
             let closed = Stretch { open_start: false, open_end: false, ..stretch };

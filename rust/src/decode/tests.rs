@@ -571,6 +571,50 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn alternatives_are_valid_different_and_in_order(seed: u64, length in 0usize..300, prokaryotes: bool) {
+        let mut random = Random(seed);
+        let mut parameters = random.parameters();
+        if prokaryotes {
+            parameters.program = Program::Prokaryotes;
+        }
+        let bases = random.sequence(length);
+        let (classes, signals) = (random.evidence(length, 1.0), random.evidence(length, 2.0));
+        let code = GeneticCode::by_number(1).unwrap();
+        let shared = Arc::new(parameters.clone());
+        let found = alternatives_of(&shared, code, &bases, 0, &classes, &signals, 5).unwrap();
+        prop_assert!(!found.is_empty() && found.len() <= 5);
+        prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
+        for (i, one) in found.iter().enumerate() {
+            prop_assert!(found[..i].iter().all(|other| other.genes != one.genes));
+        }
+        if !prokaryotes {
+            let (best, score) = first_pass(&parameters, code, &bases, &classes, &signals);
+            prop_assert_eq!(&found[0].genes, &best);
+            prop_assert_eq!(found[0].score, score);
+        }
+        // A stretch of the sequence, its ends between genes.
+        let (from, to) = (length / 3, length - length / 4);
+        let rows = from * ROW..to * ROW;
+        let inner = alternatives_of(&shared, code, &bases, from, &classes[rows.clone()], &signals[rows], 3).unwrap();
+        let genes = found.iter().flat_map(|one| &one.genes);
+        for gene in genes.chain(inner.iter().flat_map(|one| &one.genes)) {
+            let total: u64 = gene.cds.iter().map(|part| part.len()).sum();
+            if total >= 3 + u64::from(gene.phase) {
+                check_gene(gene, &bases, code, &parameters, false);
+            }
+        }
+        for gene in inner.iter().flat_map(|one| &one.genes) {
+            let span = gene.span();
+            prop_assert!(span.start >= from as u64 && span.end <= to as u64);
+            prop_assert!(!gene.partial_5 && !gene.partial_3 || from == 0 || to == length);
+        }
+    }
+}
+
 /// What every predicted gene has to keep. `overlap` tells whether genes may share bases.
 pub fn check_gene(gene: &GeneModel, bases: &[u8], code: &GeneticCode, parameters: &GeneParameters, circular: bool) {
     let n = bases.len() as u64;

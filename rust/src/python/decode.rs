@@ -9,11 +9,11 @@ use pyo3::prelude::*;
 use super::annotation::{PyAnnotation, PyGenome};
 use crate::annotation::Annotation;
 use crate::baseline;
-use crate::decode::Decoder;
 use crate::decode::fit;
 use crate::decode::gene_model;
 use crate::decode::parameters::GeneParameters;
 use crate::decode::priors::PriorCounts;
+use crate::decode::{self, Decoder};
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
 use crate::gene::{Interval, Strand};
@@ -116,6 +116,35 @@ impl PyGeneDecoder {
             stream.finish(min_score)
         })?;
         Ok(PyAnnotation::new(annotation))
+    }
+
+    #[pyo3(signature = (seqid, sequence, classes, signals, start, wanted=4, genetic_code=1))]
+    #[allow(clippy::too_many_arguments)]
+    fn alternatives(
+        &self,
+        py: Python<'_>,
+        seqid: String,
+        sequence: &[u8],
+        classes: PyReadonlyArray3<'_, f32>,
+        signals: PyReadonlyArray3<'_, f32>,
+        start: usize,
+        wanted: usize,
+        genetic_code: u32,
+    ) -> PyResult<Vec<(f64, PyAnnotation)>> {
+        let (classes, signals) = (rows(&classes, "classes")?, rows(&signals, "signals")?);
+        let found = py.detach(|| -> Result<Vec<(f64, Annotation)>> {
+            let code = by_number(genetic_code)?;
+            let found = decode::alternatives_of(&self.parameters, code, sequence, start, classes, signals, wanted)?;
+            let length = sequence.len() as u64;
+            Ok(found
+                .into_iter()
+                .map(|one| {
+                    let annotation = gene_model::annotation(&seqid, length, false, genetic_code, one.genes, |_| None);
+                    (one.score, annotation)
+                })
+                .collect())
+        })?;
+        Ok(found.into_iter().map(|(score, annotation)| (score, PyAnnotation::new(annotation))).collect())
     }
 
     #[pyo3(signature = (seqid, sequence, genetic_code=1, circular=false))]
