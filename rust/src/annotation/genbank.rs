@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::attributes::{encode, encode_seqid};
 use super::{Annotation, Options, assemble, reader};
@@ -59,12 +59,13 @@ impl Entry<'_> {
 pub fn genome(path: &Path, text: &[u8]) -> Result<Genome> {
     let text = as_text(path, text)?;
     let mut sequences = Vec::new();
+    let mut seen = FxHashSet::default();
     for entry in entries(path, text, true)? {
         let id = entry.id().to_owned();
         if entry.bases.is_empty() {
             return Err(Error::format(path, entry.line, format!("the GenBank record '{id}' has no sequence (ORIGIN)")));
         }
-        if sequences.iter().any(|sequence: &Sequence| sequence.id == id) {
+        if !seen.insert(id.clone()) {
             return Err(Error::format(path, entry.line, format!("the sequence id '{id}' was given before")));
         }
         sequences.push(Sequence { id, description: entry.definition, bases: entry.bases, circular: entry.circular });
@@ -234,6 +235,7 @@ fn unquoted(value: &str) -> String {
 }
 
 /// A feature's place: its parts from left to right.
+#[derive(Default)]
 struct Place {
     parts: Vec<(u64, u64, Strand)>,
     partial_left: bool,
@@ -245,7 +247,7 @@ struct Place {
 impl Place {
     fn parse(location: &str) -> std::result::Result<Place, String> {
         let text: String = location.chars().filter(|c| !c.is_whitespace()).collect();
-        let mut place = Place { parts: Vec::new(), partial_left: false, partial_right: false, elsewhere: false };
+        let mut place = Place::default();
         place.add(&text, Strand::Forward, 0)?;
         if place.parts.is_empty() && !place.elsewhere {
             return Err(format!("the location '{location}' is empty"));
@@ -398,25 +400,23 @@ impl Rows {
             }
         }
         // Transcripts and CDS that name a gene without a feature of its own imply it.
+        let mut implied: Vec<(&str, &Feature<'_>, Place)> = Vec::new();
+        let mut at: FxHashMap<&str, usize> = FxHashMap::default();
         for (feature, place) in entry.features.iter().zip(&places) {
             let (Some(place), Some(word)) = (place, feature.get("locus_tag").or_else(|| feature.get("gene"))) else {
                 continue;
             };
             if feature.key != "gene" && !by_key.contains_key(word) {
-                let others = entry
-                    .features
-                    .iter()
-                    .zip(&places)
-                    .filter(|(other, _)| other.get("locus_tag").or_else(|| other.get("gene")) == Some(word));
-                let mut whole =
-                    Place { parts: Vec::new(), partial_left: false, partial_right: false, elsewhere: false };
-                for (_, other) in others {
-                    whole.parts.extend(other.iter().flat_map(|place| place.parts.iter().copied()));
-                }
-                by_key.insert(word, word.to_owned());
-                let _ = place;
-                self.gene(&seqid, feature, &whole, word);
+                let i = *at.entry(word).or_insert_with(|| {
+                    implied.push((word, feature, Place::default()));
+                    implied.len() - 1
+                });
+                implied[i].2.parts.extend_from_slice(&place.parts);
             }
+        }
+        for (word, feature, whole) in implied {
+            by_key.insert(word, word.to_owned());
+            self.gene(&seqid, feature, &whole, word);
         }
         let mut number = 0;
         for (feature, place) in entry.features.iter().zip(&places) {

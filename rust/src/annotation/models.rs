@@ -12,6 +12,9 @@ use crate::gene::{Flags, Gene, Interval, Strand, Transcript};
 /// CDS parts that overlap by more bases than this belong to different proteins where their ids differ.
 const LARGEST_SLIPPAGE: u64 = 2;
 
+/// Pairs of CDS and transcripts that are compared within a gene.
+const LARGEST_GENE: usize = 100_000;
+
 /// A transcript while its gene is built.
 struct Draft {
     transcript: Transcript,
@@ -260,27 +263,37 @@ impl<'a> Assembler<'a> {
         let is_cds = |part: &Part<'_>| matches!(part.row, Row::Cds | Row::CodingExon);
         let (cds, rest): (Vec<Part<'a>>, Vec<Part<'a>>) = self.parts_of(gene).into_iter().partition(is_cds);
         let mut direct = Direct { rest, ..Direct::default() };
-        for group in self.proteins(cds) {
-            let mut given = false;
-            let mut child = first;
-            while child != NONE {
-                let node = &self.graph.nodes[child as usize];
-                let parts = self.parts_of(child as usize);
-                let exons: Vec<Interval> = match parts.iter().any(|part| part.row == Row::Exon) {
-                    true => parts.iter().map(|part| Interval::new(part.start, part.end)).collect(),
+        // The exons of mRNA without a CDS.
+        let mut free: Vec<(u32, Vec<Interval>)> = Vec::new();
+        let mut child = first;
+        while child != NONE {
+            let node = &self.graph.nodes[child as usize];
+            let parts = self.parts_of(child as usize);
+            let word = self.graph.words.get(node.word as usize);
+            let coding = word.is_some_and(|w| w.says == Says::Nothing || biotype::kind(&w.text) == Kind::Coding);
+            if coding && !parts.iter().any(is_cds) {
+                let exons = match parts.iter().any(|part| part.row == Row::Exon) {
+                    true => merged(parts.iter().map(|part| Interval::new(part.start, part.end)).collect(), 0),
                     false => vec![Interval::new(node.start, node.end)],
                 };
-                let holds = |cds: &Part<'_>| exons.iter().any(|exon| exon.start <= cds.start && cds.end <= exon.end);
-                let coding = self
-                    .graph
-                    .words
-                    .get(node.word as usize)
-                    .is_some_and(|word| word.says == Says::Nothing || biotype::kind(&word.text) == Kind::Coding);
-                if coding && !parts.iter().any(is_cds) && node.strand == group[0].strand && group.iter().all(holds) {
-                    direct.given.entry(child).or_default().extend(group.iter().copied());
+                free.push((child, exons));
+            }
+            child = self.next_transcript[child as usize];
+        }
+        let proteins = self.proteins(cds);
+        // A gene with thousands of both is no gene; comparing each with each would take forever.
+        if proteins.len().saturating_mul(free.len()) > LARGEST_GENE {
+            free.clear();
+        }
+        for group in proteins {
+            let mut given = false;
+            for (child, exons) in &free {
+                let strand = self.graph.nodes[*child as usize].strand;
+                let holds = |cds: &Part<'_>| lies_in(exons, Interval::new(cds.start, cds.end));
+                if strand == group[0].strand && group.iter().all(holds) {
+                    direct.given.entry(*child).or_default().extend(group.iter().copied());
                     given = true;
                 }
-                child = self.next_transcript[child as usize];
             }
             if !given {
                 direct.proteins.push(group);
@@ -382,7 +395,7 @@ impl<'a> Assembler<'a> {
         gene_flags: &mut Flags,
         drafts: &mut Vec<Draft>,
     ) {
-        let Raw { id, node, mut facts, named, alone, of_gene } = raw;
+        let Raw { mut id, node, mut facts, named, alone, of_gene } = raw;
         // Parts on both strands or on another sequence than their transcript.
         let mut strand = Strand::Unknown;
         let mut mixed = false;
@@ -475,7 +488,7 @@ impl<'a> Assembler<'a> {
             others.extend(cds.drain(..).map(|part| Interval::new(part.start, part.end)));
             stops.clear();
         }
-        let biotype = match named {
+        let mut biotype = match named {
             Some((name, Kind::Noncoding)) if name == "processed_transcript" && !cds.is_empty() => {
                 gene_biotype.map_or_else(|| "protein_coding".to_owned(), str::to_owned)
             }
@@ -514,11 +527,12 @@ impl<'a> Assembler<'a> {
                     self.ids_may_repeat = true;
                     self.graph.decode(own)
                 }
-                _ => id.clone(),
+                _ if several => id.clone(),
+                _ => std::mem::take(&mut id),
             };
             let mut transcript = Transcript {
                 id,
-                biotype: biotype.clone(),
+                biotype: if several { biotype.clone() } else { std::mem::take(&mut biotype) },
                 exons: if several { exons.clone() } else { std::mem::take(&mut exons) },
                 cds: Vec::new(),
                 cds_phase: 0,
@@ -538,7 +552,7 @@ impl<'a> Assembler<'a> {
                 }
                 transcript.exons = merged(parts, LARGEST_SLIPPAGE);
             } else {
-                let inside = |part: &Interval| transcript.exons.iter().any(|exon| exon.contains(*part));
+                let inside = |part: &Interval| lies_in(&transcript.exons, *part);
                 if !transcript.cds.iter().all(inside) || (kind != Kind::Coding && !others.iter().all(inside)) {
                     self.report.count("CDS or UTR outside the exons, which were extended", || transcript.id.clone());
                     let mut parts = std::mem::take(&mut transcript.exons);
@@ -549,7 +563,7 @@ impl<'a> Assembler<'a> {
                     transcript.exons = merged(parts, LARGEST_SLIPPAGE);
                 }
             }
-            if transcript.cds.is_empty() && kind == Kind::Coding && biotype == "protein_coding" {
+            if transcript.cds.is_empty() && kind == Kind::Coding && transcript.biotype == "protein_coding" {
                 self.report.count("coding transcript without a CDS", || transcript.id.clone());
             }
             drafts.push(Draft { transcript, rank: facts.rank, strand, of_gene: of_gene || alone });
@@ -672,6 +686,12 @@ fn joined(mut intervals: Vec<Interval>) -> Vec<Interval> {
     intervals
 }
 
+/// Whether an interval lies in one of sorted, disjoint ones.
+fn lies_in(sorted: &[Interval], part: Interval) -> bool {
+    let after = sorted.partition_point(|interval| interval.start <= part.start);
+    after > 0 && sorted[after - 1].contains(part)
+}
+
 /// The parts of a CDS, sorted, and the phase of the first in transcript direction.
 fn chain(group: &[Part<'_>], strand: Strand) -> (Vec<Interval>, Option<u8>) {
     let cds = joined(group.iter().map(|part| Interval::new(part.start, part.end)).collect());
@@ -682,20 +702,18 @@ fn chain(group: &[Part<'_>], strand: Strand) -> (Vec<Interval>, Option<u8>) {
     (cds, first.and_then(|part| part.phase))
 }
 
-/// Whether the phases of all rows are those that the first one's leads to. Rows without a phase agree with any.
+/// Whether the phases of all rows are those that the first one's leads to. Rows without a phase agree with any. The rows are
+/// sorted.
 fn phases_agree(group: &[Part<'_>], phase: u8, strand: Strand) -> bool {
-    let mut parts: Vec<&Part<'_>> = group.iter().collect();
-    parts.sort_by_key(|part| (part.start, part.end));
-    if strand == Strand::Reverse {
-        parts.reverse();
-    }
     let mut expected = u64::from(phase);
-    for part in parts {
-        if part.phase.is_some_and(|phase| u64::from(phase) != expected) {
-            return false;
-        }
+    let mut agrees = |part: &Part<'_>| {
+        let agreed = part.phase.is_none_or(|phase| u64::from(phase) == expected);
         let length = part.end - part.start;
         expected = (3 - (length + 3 - expected) % 3) % 3;
+        agreed
+    };
+    match strand {
+        Strand::Reverse => group.iter().rev().all(&mut agrees),
+        _ => group.iter().all(&mut agrees),
     }
-    true
 }

@@ -135,10 +135,12 @@ struct Reader<'a> {
     graph: Graph<'a>,
     numbers: FxHashMap<(&'a [u8], u32), u32>,
     seqid_numbers: FxHashMap<&'a [u8], u32>,
+    seqid_names: FxHashMap<String, u32>,
     word_numbers: FxHashMap<&'a [u8], u32>,
     last_seqid: (&'a [u8], u32),
     last_word: (&'a [u8], u32),
     last_parent: (&'a [u8], u32, u32),
+    last_gene: (&'a [u8], u32),
     /// The line being read.
     line: u64,
     /// Rows whose start passes their end, as indices of nodes or parts.
@@ -193,10 +195,12 @@ pub fn read<'a>(path: &'a Path, text: &'a [u8], lines: Option<&'a [u64]>, option
         graph,
         numbers: FxHashMap::with_capacity_and_hasher(ids, Default::default()),
         seqid_numbers: FxHashMap::default(),
+        seqid_names: FxHashMap::default(),
         word_numbers: FxHashMap::default(),
         last_seqid: (&[], NONE),
         last_word: (&[], NONE),
         last_parent: (&[], NONE, NONE),
+        last_gene: (&[], NONE),
         line: 0,
         inverted_nodes: Vec::new(),
         inverted_parts: Vec::new(),
@@ -321,21 +325,18 @@ impl<'a> Reader<'a> {
         if self.last_seqid.0 == seqid && self.last_seqid.1 != NONE {
             return self.last_seqid.1;
         }
-        let graph = &mut self.graph;
+        let (graph, names) = (&mut self.graph, &mut self.seqid_names);
         let number = *self.seqid_numbers.entry(seqid).or_insert_with(|| {
             let name = match graph.format {
                 Format::Gff3 => attributes::decode(seqid).into_owned(),
                 Format::Gtf => String::from_utf8_lossy(seqid).into_owned(),
             };
             // `a%20b` and `a b` are one.
-            match graph.seqids.iter().position(|other| *other == name) {
-                Some(at) => at as u32,
-                None => {
-                    graph.seqids.push(name);
-                    graph.regions.push(Region { nearest: (u64::MAX, 0), ..Region::default() });
-                    graph.seqids.len() as u32 - 1
-                }
-            }
+            *names.entry(name).or_insert_with_key(|name| {
+                graph.seqids.push(name.clone());
+                graph.regions.push(Region { nearest: (u64::MAX, 0), ..Region::default() });
+                graph.seqids.len() as u32 - 1
+            })
         });
         self.last_seqid = (seqid, number);
         number
@@ -451,28 +452,33 @@ impl<'a> Reader<'a> {
             }
             return Ok(());
         }
-        let (mut id, mut parents) = (None, None);
+        let mut ids = leading_ids(record.attributes);
         let (mut circular, mut whole) = (false, false);
-        for (key, value) in attributes::gff3(record.attributes) {
-            match key {
-                b"ID" if value.contains(&b'=') => {
-                    return Err(format!("the ID '{}' holds an unescaped '='", attributes::decode(value)));
+        if row == Row::Region || ids.is_none() {
+            let (mut id, mut parents) = (None, None);
+            for (key, value) in attributes::gff3(record.attributes) {
+                match key {
+                    b"ID" if value.contains(&b'=') => {
+                        return Err(format!("the ID '{}' holds an unescaped '='", attributes::decode(value)));
+                    }
+                    b"ID" if id.is_some() => return Err("the row has more than one ID".into()),
+                    b"ID" => id = Some(value).filter(|value| !value.is_empty()),
+                    b"Parent" if value.contains(&b'=') => {
+                        return Err(format!("the Parent '{}' holds an unescaped '='", attributes::decode(value)));
+                    }
+                    b"Parent" => parents = Some(value).filter(|value| !value.is_empty()),
+                    b"Is_circular" if value == b"true" => circular = true,
+                    b"Is_circular" if value != b"false" => {
+                        return Err(format!("Is_circular is '{}', not true", attributes::decode(value)));
+                    }
+                    b"gbkey" if value == b"Src" => whole = true,
+                    b"" => return Err("an attribute has no name before its '='".into()),
+                    _ => {}
                 }
-                b"ID" if id.is_some() => return Err("the row has more than one ID".into()),
-                b"ID" => id = Some(value).filter(|value| !value.is_empty()),
-                b"Parent" if value.contains(&b'=') => {
-                    return Err(format!("the Parent '{}' holds an unescaped '='", attributes::decode(value)));
-                }
-                b"Parent" => parents = Some(value).filter(|value| !value.is_empty()),
-                b"Is_circular" if value == b"true" => circular = true,
-                b"Is_circular" if value != b"false" => {
-                    return Err(format!("Is_circular is '{}', not true", attributes::decode(value)));
-                }
-                b"gbkey" if value == b"Src" => whole = true,
-                b"" => return Err("an attribute has no name before its '='".into()),
-                _ => {}
             }
+            ids = Some((id, parents));
         }
+        let (id, parents) = ids.unwrap_or_default();
         if row == Row::Region {
             let whole = whole || circular || !record.word.eq_ignore_ascii_case(b"region");
             let region = &mut self.graph.regions[seqid as usize];
@@ -482,13 +488,28 @@ impl<'a> Reader<'a> {
             }
         }
         let number = id.map_or(NONE, |id| self.number(id, 0));
-        let mut listed = parents.unwrap_or(&[]).split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty());
-        let parent = listed.next().map_or(NONE, |parent| self.number(parent, 0));
+        let parents = parents.unwrap_or(&[]);
+        let several = memchr::memchr(b',', parents).is_some();
+        let parent = if parents.is_empty() {
+            NONE
+        } else if parents == self.last_gene.0 {
+            self.last_gene.1
+        } else {
+            let mut listed = parents.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty());
+            listed.next().map_or(NONE, |parent| self.number(parent, 0))
+        };
+        // Children mostly follow: remember the id for them.
+        if let Some(id) = id {
+            match row {
+                Row::Gene => self.last_gene = (id, number),
+                Row::Transcript => self.last_parent = (id, 0, number),
+                _ => {}
+            }
+        }
         // Rows that no other can name and that belong to nothing need not be kept.
         if matches!(row, Row::Other | Row::Implied | Row::Region | Row::Protein) && number == NONE && parent == NONE {
             return Ok(());
         }
-        let several = listed.count() > 0;
         if several && row == Row::Transcript {
             let line = self.line;
             self.graph.report.count("transcript with several genes, kept in its first", || format!("line {line}"));
@@ -652,6 +673,29 @@ pub fn gff3_value<'a>(column: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     }
     attributes::gff3(column).find(|(found, value)| *found == key && !value.is_empty()).map(|(_, value)| value)
 }
+
+/// ID and Parent of a column that begins with them and is plain otherwise: no `=` within, no second ID, no topology. `None`
+/// leaves the column to the slow way.
+fn leading_ids(column: &[u8]) -> Option<Ids<'_>> {
+    let rest = column.strip_prefix(b"ID=")?;
+    let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+    let (id, rest) = (&rest[..end], &rest[(end + 1).min(rest.len())..]);
+    let (parents, rest) = match rest.strip_prefix(b"Parent=") {
+        Some(rest) => {
+            let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+            (Some(&rest[..end]), &rest[(end + 1).min(rest.len())..])
+        }
+        None => (None, rest),
+    };
+    let plain = |value: &[u8]| !value.is_empty() && value.trim_ascii().len() == value.len() && !value.contains(&b'=');
+    // Whatever else names one of these keys (even within a longer word) takes the slow way.
+    let hidden = [&b"ID="[..], b"Parent=", b"Is_circular", b";="];
+    let simple = hidden.iter().all(|key| memchr::memmem::find(rest, key).is_none()) && !rest.starts_with(b"=");
+    (plain(id) && parents.is_none_or(plain) && simple).then_some((Some(id), parents))
+}
+
+/// The values of ID and Parent.
+type Ids<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// The ids that a GTF (or GFF2) row names.
 struct GtfKeys<'a> {
