@@ -220,7 +220,7 @@ fn models<'a>(genes: &[&'a Gene], strand: Strand, coding_only: bool) -> Vec<Mode
         .iter()
         .filter(|gene| gene.strand == strand)
         .flat_map(|gene| &gene.transcripts)
-        .filter(|t| !t.exons.is_empty() && (!coding_only || !t.cds.is_empty()))
+        .filter(|t| !(t.exons.is_empty() || coding_only && t.cds.is_empty()))
         .map(|t| Model {
             exons: &t.exons,
             coding: !t.cds.is_empty(),
