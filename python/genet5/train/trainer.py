@@ -138,7 +138,8 @@ class Trainer:
 
     def announce(self) -> None:
         """Print what the run will do; warn where it is too short to learn."""
-        steps = self._steps(self.sampler.epoch_batches(0))
+        batches = self.sampler.epoch_batches(0)
+        steps = self._steps(batches)
         trained = sum(parameter.numel() for parameter in trained_parameters(self.optimizer))
         processes = f", {self.world.size} processes" if self.world.size > 1 else ""
         self.console.line(
@@ -158,7 +159,7 @@ class Trainer:
                 "lower --grad_accum"
                 if self.options.grad_accum > 1
                 else "lower --token_budget or --max_batch_size"
-                if steps < len(self.training)
+                if len(batches) < len(self.training)
                 else "raise --epochs"
             )
             self.console.line(
