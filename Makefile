@@ -69,3 +69,13 @@ gpu-test:
 .PHONY: gpu-bench
 gpu-bench:
 	PYTHONPATH=python $(PYTHON) benchmarks/kernels.py --device cuda
+
+## make fuzz        each fuzz target for a minute under AddressSanitizer (needs cargo-fuzz; FUZZ_SECONDS=60)
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	set -e; cd rust/fuzz; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir .); do \
+		mkdir -p target/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . $$target target/corpus/$$target corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048; \
+	done

@@ -75,7 +75,9 @@ def main() -> None:
             "GeneT5, gene models written as GFF3": ([python, "-c", WRITE, path, out], path, arguments.repeats),
         }
         if shutil.which("gffread"):
-            runs["gffread --keep-genes -o"] = (["gffread", "--keep-genes", "-o", out, path], path, arguments.repeats)
+            # -F keeps the attributes: names and biotypes are part of a gene model.
+            full = ["gffread", "--keep-genes", "-F", "-o", out, path]
+            runs["gffread --keep-genes -F -o"] = (full, path, arguments.repeats)
             runs["gffread -o"] = (["gffread", "-o", out, path], path, arguments.repeats)
         for name, module, code in (
             ("polars-bio, records", "polars_bio", POLARS_BIO),
