@@ -174,9 +174,13 @@ def end_to_end(folder: str, train: list[str], fit: list[tuple[str, int, int]], t
         sequence = genome.sequence(seqid)[start:end]
         genes = region_genes(annotation, seqid, start, start + len(sequence))
         regions.append(Region(sequence, *evidence.of(sequence), genes))
+
+    def follow(round_: int, evaluations: int, objective: float, gene_f1: float) -> None:
+        print(f"\r  round {round_}, {evaluations} evaluations, gene F1 {gene_f1:.1f}", end="", flush=True)
+
     begun = time.perf_counter()
-    fitted = fit_parameters(regions, initial, threads=2, progress=lambda *step: print("  round", *step, flush=True))
-    print(f"fitted in {time.perf_counter() - begun:.0f} s")
+    fitted = fit_parameters(regions, initial, threads=2, progress=follow)
+    print(f"\nfitted in {time.perf_counter() - begun:.0f} s")
     print(f"{'F1 of':<28} {'gene':>6} {'stop':>6} {'base':>6} {'intron':>6} {'chain':>6}")
     print(row("longest ORF", _core.compare(_core.longest_orfs(genome), annotation, seqids=test)))
     for name, parameters in (("default weights and priors", initial), ("fitted weights", fitted)):

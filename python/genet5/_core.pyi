@@ -237,7 +237,8 @@ def fit_gene_parameters(
 
     A region is its bases, ``classes`` and ``signals`` as for :class:`GeneDecoder`, its whole genes (strand, and the
     coding parts of each isoform, 0-based in the region) and its genetic code. Deterministic. ``progress`` is called
-    with the round, the evaluations so far, the objective, and gene F1 in percent; what it raises stops the search.
+    after each weight with the round, the evaluations so far, the objective, and gene F1 in percent of the point that is
+    followed (at last of the result); what it raises stops the search.
     """
 
 def merge_priors(counts_json: list[str]) -> str: ...

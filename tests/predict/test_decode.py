@@ -118,6 +118,29 @@ def test_wrong_evidence_is_refused():
         decoder.decode("c", sequence, classes, signals, genetic_code=7)
 
 
+@pytest.mark.parametrize("taxon", ["unicellular", "prokaryotes"])
+def test_alternatives_of_a_locus(taxon):
+    """The first is what decoding gives; a stretch says the same in the sequence's coordinates as in its own."""
+    sequence, classes, signals = random_evidence(6_000)
+    decoder = _core.GeneDecoder(_core.default_gene_parameters(taxon))
+    found = decoder.alternatives("c", sequence, classes, signals, 0, wanted=4)
+    assert len(found) == 4
+    assert [score for score, _ in found] == sorted((score for score, _ in found), reverse=True)
+    assert len({frozenset(chains(annotation)) for _, annotation in found}) == 4
+    assert chains(found[0][1]) <= chains(decoder.decode("c", sequence, classes, signals))
+    start, end = 1_500, 5_100
+    inner = decoder.alternatives("c", sequence, classes[start:end], signals[start:end], start, wanted=2)
+    alone = decoder.alternatives("c", sequence[start:end], classes[start:end], signals[start:end], 0, wanted=1)
+    assert start % 3 == 0
+    for _, annotation in inner:
+        assert all(start <= gene.start < gene.end <= end for gene in annotation)
+    whole = [g for g in alone[0][1] if not g.transcripts[0].partial_5 and not g.transcripts[0].partial_3]
+    moved = {(s, tuple((a + start, b + start) for a, b in parts)) for s, parts in chains(alone[0][1])}
+    assert not whole or moved & chains(inner[0][1])
+    with pytest.raises(InputError, match="within the sequence"):
+        decoder.alternatives("c", sequence, classes, signals, 1)
+
+
 def test_parameters_are_checked():
     parameters = json.loads(_core.default_gene_parameters("plants"))
     assert json.loads(_core.GeneDecoder(json.dumps(parameters)).parameters) == parameters

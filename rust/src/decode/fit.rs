@@ -228,7 +228,7 @@ struct Point {
 }
 
 /// The initial parameters with weights and calibration fitted to the examples. Deterministic, whatever the threads.
-/// `progress` is called after every round and may stop the search by returning `false`.
+/// `progress` is called after each weight; the search ends with an error when it returns `false`.
 pub fn fit(
     examples: &[Example],
     initial: &GeneParameters,
@@ -280,6 +280,10 @@ pub fn fit(
                         }
                     }
                     *step *= if improve(point, values(moved)?) { 1.3 } else { 0.6 };
+                    let (objective, gene_f1) = (point.objective, point.gene_f1);
+                    if !progress(Progress { round, evaluations: evaluations.get(), objective, gene_f1 }) {
+                        return Err(Error::input("fitting was stopped"));
+                    }
                 }
                 // Several weights at once, where one alone does not help.
                 let together = (0..JOINT)
@@ -308,13 +312,15 @@ pub fn fit(
             order.truncate(if round == 0 { PATHS } else { PATHS.saturating_sub(round).max(1) });
             points = order.iter().map(|&i| points[i].clone()).collect();
             steps = order.iter().map(|&i| steps[i].clone()).collect();
-            let (objective, gene_f1) = (points[0].objective, points[0].gene_f1);
-            let go_on = progress(Progress { round, evaluations: evaluations.get(), objective, gene_f1 });
-            if !go_on || (round > 1 && objective - before < 0.02) {
+            if round > 1 && points[0].objective - before < GAIN {
                 break;
             }
         }
         let mut best = points.swap_remove(0);
+        let (objective, gene_f1) = (best.objective, best.gene_f1);
+        if !progress(Progress { round: search.rounds, evaluations: evaluations.get(), objective, gene_f1 }) {
+            return Err(Error::input("fitting was stopped"));
+        }
         if initial.program == Program::Spliced {
             let nested = [-20.0, -12.0, -7.0, -4.0].map(|nested| {
                 let mut next = best.parameters.clone();
