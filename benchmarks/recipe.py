@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 GENOMES = {
-    "saccharomyces_cerevisiae": "saccharomyces_cerevisiae_ncbi",
-    "escherichia_coli": "ecoli_k12_mg1655",
+    "caenorhabditis_elegans": "celegans_1pct",
+    "mycoplasma_genitalium": "mycoplasma_genitalium_g37",
 }
 
 STEPS: list[tuple[str, str, str]] = [
@@ -54,7 +54,7 @@ STEPS: list[tuple[str, str, str]] = [
     ),
     (
         "Data baking",
-        "Yeast (spliced genes) and *E. coli* (a bacterium), whole, with their real annotation.",
+        "A megabase of *C. elegans* (spliced genes) and *M. genitalium* (a bacterium, genetic code 4), with their real annotation.",
         """python {bin}/bake_data
     --raw_dir raw
     --output_dir baked/5k4.5k
@@ -76,9 +76,9 @@ STEPS: list[tuple[str, str, str]] = [
     ("Resize embeddings", "", "python {bin}/resize_model.py model/init model/init"),
     (
         "Single-node fine-tuning",
-        "The recipe's command line on the 5% subset, with less accumulation, so that there are steps to take.",
+        "The recipe's command line with fewer epochs and less accumulation, so that there are steps to take.",
         """python {bin}/finet
-    baked/5%5k4.5k/training.packed
+    baked/5k4.5k/training.packed
     baked/5k4.5k/validation.packed
     model/run_001
     model/init
@@ -101,7 +101,7 @@ STEPS: list[tuple[str, str, str]] = [
         "Distributed fine-tuning",
         "Two processes on this machine (gloo); on two machines `--nnodes 2 --node-rank N --master ADDRESS`.",
         """{bin}/distributed.sh
-    baked/5%5k4.5k/training.packed
+    baked/5k4.5k/training.packed
     baked/5k4.5k/validation.packed
     model/run_002_dist
     model/init
@@ -111,11 +111,11 @@ STEPS: list[tuple[str, str, str]] = [
     ),
     (
         "Prediction",
-        "One chromosome with the model of a minute's training: it shows the command, not quality (`make demo` does).",
+        "The worm with the model of a minute's training: it shows the command, not quality (`make demo` does).",
         """python {bin}/predict
-    raw/saccharomyces_cerevisiae/genome.fna.gz
+    raw/caenorhabditis_elegans/genome.fna.gz
     --model model/run_001
-    --seqids BK006935.2
+    --taxon invertebrates
     --output predictions.gff
     --protein predictions.faa
     --cds predictions.fna""",
@@ -125,15 +125,14 @@ STEPS: list[tuple[str, str, str]] = [
         "",
         """python {bin}/eval_f1
     --predictions predictions.gff
-    --reference raw/saccharomyces_cerevisiae/genes.gff3.gz
-    --seqids BK006935.2""",
+    --reference raw/caenorhabditis_elegans/genes.gff3.gz""",
     ),
     (
         "BUSCO",
         "BUSCO is a program of its own; where it is missing, the command says how to get it and exits with 1.",
         """python {bin}/eval_busco
     --predictions predictions.gff
-    --genome raw/saccharomyces_cerevisiae/genome.fna.gz
+    --genome raw/caenorhabditis_elegans/genome.fna.gz
     --lineage lineage_dataset""",
     ),
 ]
