@@ -54,7 +54,7 @@ STEPS: list[tuple[str, str, str]] = [
     ),
     (
         "Data baking",
-        "A megabase of *C. elegans* (spliced genes) and *M. genitalium* (a bacterium, genetic code 4), with their real annotation.",
+        "A megabase of *C. elegans* (spliced genes) and *M. genitalium* (a bacterium, code 4), with their annotation.",
         """python {bin}/bake_data
     --raw_dir raw
     --output_dir baked/5k4.5k
