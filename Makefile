@@ -26,7 +26,7 @@ $(VENV)/.dev: $(BIN)/python $(SOURCES) Cargo.toml Cargo.lock rust/Cargo.toml pyp
 .PHONY: install
 install: $(VENV)/.installed
 
-## make demo        the whole recipe on a real genome (about 12 minutes on 2 cores); GENOME=x.fna ANNOTATION=x.gff3 TEST_SEQIDS=I,VI for another
+## make demo        the whole recipe on a real genome (about 10 minutes on 2 cores after installation); GENOME=x.fna ANNOTATION=x.gff3 TEST_SEQIDS=I,VI for another
 .PHONY: demo
 demo: $(VENV)/.installed
 	$(BIN)/python bin/demo.py --output demo $(if $(GENOME),--genome $(GENOME)) $(if $(ANNOTATION),--annotation $(ANNOTATION)) $(if $(TEST_SEQIDS),--test_seqids $(TEST_SEQIDS))
