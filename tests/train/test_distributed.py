@@ -20,7 +20,7 @@ def torchrun(output, options, stop_at=-1):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
