@@ -4,8 +4,10 @@ import os
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from genet5.errors import FormatError, InputError
+from genet5.errors import FormatError, GeneT5Error, InputError
+from genet5.files import write_whole
 from genet5.train import checkpoint
 
 
@@ -60,14 +62,14 @@ def test_copies_share_nothing_that_changes(tmp_path):
     write(tmp_path / "last", "one")
     checkpoint.copy_directory(tmp_path / "last", tmp_path / "best")
     write(tmp_path / "last", "two")
-    checkpoint.write_file(tmp_path / "best" / "extra", "new")
+    write_whole(tmp_path / "best" / "extra", "new")
     assert (tmp_path / "best" / "file").read_text() == "one"
     assert entries(tmp_path / "last") == ["file"]
 
 
 def test_folders_and_files_follow_the_umask(tmp_path):
     write(tmp_path / "last", "one")
-    checkpoint.write_file(tmp_path / "file", "text")
+    write_whole(tmp_path / "file", "text")
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / "last").stat().st_mode & 0o777 == 0o777 & ~umask
@@ -84,3 +86,16 @@ def test_damaged_state_is_refused(tmp_path):
     state.unlink()
     with pytest.raises(InputError, match="does not exist"):
         checkpoint.load_state(tmp_path / "last")
+
+
+def test_a_disk_that_fills_while_saving_leaves_the_checkpoint_and_says_what_to_do(tmp_path):
+    """torch and safetensors raise errors of their own there, not OSError."""
+    write(tmp_path / "last", "one")
+
+    def full(folder):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(GeneT5Error, match=r"No space left.*is untouched.*--resume"):
+        checkpoint.save(tmp_path / "last", full, {})
+    assert (tmp_path / "last" / "file").read_text() == "one"
+    assert entries(tmp_path) == ["last"]

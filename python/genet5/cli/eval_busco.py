@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the shares of complete, fragmented and missing genes."""
     from genet5.evaluate.busco import as_json, run_busco
-    from genet5.evaluate.output import write_text
+    from genet5.files import write_whole
 
     result = run_busco(args.predictions, args.lineage, args.genome, args.threads, args.genetic_code, args.output)
     print(
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
         f"fragmented {result.fragmented:.1f}%, missing {result.missing:.1f}% of {result.total}"
     )
     if args.json:
-        write_text(args.json, as_json(result))
+        write_whole(args.json, as_json(result))
     return 0

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     from genet5.evaluate.f1 import evaluate_f1, table
-    from genet5.evaluate.output import write_text
+    from genet5.files import write_whole
 
     evaluation = evaluate_f1(
         args.predictions,
@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
     )
     print(table(evaluation))
     if args.json:
-        write_text(args.json, json.dumps(evaluation.as_json(), indent=2) + "\n")
+        write_whole(args.json, json.dumps(evaluation.as_json(), indent=2) + "\n")
     return 0

@@ -21,7 +21,7 @@ from genet5._core import (
     default_gene_parameters,
 )
 from genet5.errors import InputError, UnavailableError
-from genet5.model import GeneT5ForConditionalGeneration
+from genet5.model.loading import load_model
 from genet5.predict.evidence import EvidenceReader
 
 GENE_PARAMETERS = "gene_parameters.json"
@@ -120,7 +120,7 @@ def annotate(genome: Genome, directory: Path, options: PredictionOptions) -> Ann
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    model = GeneT5ForConditionalGeneration.from_pretrained(directory, dtype=torch.float32).to(device)
+    model = load_model(directory).to(device)
     window_size = options.window_size or getattr(model.config, "window_size", None) or DEFAULT_WINDOW
     reader = EvidenceReader(
         model,

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from genet5.errors import FormatError, InputError
+from genet5.errors import FormatError, GeneT5Error, InputError
 
 STATE_FILE = "trainer_state.pt"
 _AT_FDCWD = -100
@@ -101,28 +102,18 @@ def copy_directory(source: Path, target: Path) -> None:
                 shutil.copy2(path, new / path.name)
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Replace a file as a whole: temporary file, sync, rename."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def save(target: Path, write_model: Callable[[Path], None], state: dict[str, Any]) -> None:
     """Write model and trainer state as the folder `target`."""
-    with replaced_directory(target) as new:
-        write_model(new)
-        torch.save(state, new / STATE_FILE)
+    try:
+        with replaced_directory(target) as new:
+            write_model(new)
+            torch.save(state, new / STATE_FILE)
+    except (RuntimeError, SafetensorError) as error:
+        # What torch and safetensors raise where the disk is full.
+        raise GeneT5Error(
+            f"{target} could not be written ({str(error).splitlines()[0]}); the checkpoint before it is untouched: "
+            "make room on the disk and go on with --resume"
+        ) from error
 
 
 def load_state(directory: Path) -> dict[str, Any]:

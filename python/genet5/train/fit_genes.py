@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from genet5 import _core
 from genet5.data import PackedDataset
 from genet5.errors import InputError
+from genet5.evaluate.fit import Region, RegionGene, fit_parameters
 from genet5.predict.annotate import GENE_PARAMETERS
 from genet5.predict.evidence import EvidenceReader
 
@@ -26,13 +26,11 @@ _REGION_BASES = 200_000
 _TAXON_BASES = 3_000_000
 _BLANK_LOGIT = -20.0
 
-# Strand, and the coding parts of each isoform, 0-based in the region.
-RegionGene = tuple[str, list[list[tuple[int, int]]]]
 Interval = tuple[int, int]
 
 
 @dataclass
-class Region:
+class Stretch:
     """A stretch of a genome: bases, its whole coding genes, and the intervals in which nothing is known."""
 
     species: str
@@ -61,11 +59,11 @@ def _span(gene: RegionGene) -> Interval:
     return min(chain[0][0] for chain in gene[1]), max(chain[-1][1] for chain in gene[1])
 
 
-def _joined(dataset: PackedDataset, vocabulary: _core.Vocabulary, segments: list[int]) -> Region:
+def _joined(dataset: PackedDataset, vocabulary: _core.Vocabulary, segments: list[int]) -> Stretch:
     """One region of segments of a sequence that overlap or touch, in order."""
     first = dataset.segment(segments[0])
     origin = first.start
-    region = Region(first.species, first.genetic_code, bytearray())
+    region = Stretch(first.species, first.genetic_code, bytearray())
     genes: dict[tuple[str, tuple[Interval, ...]], RegionGene] = {}
     cut: list[Interval] = []
     for index in segments:
@@ -90,7 +88,7 @@ def _joined(dataset: PackedDataset, vocabulary: _core.Vocabulary, segments: list
     return region
 
 
-def _pieces(region: Region) -> Iterator[Region]:
+def _pieces(region: Stretch) -> Iterator[Stretch]:
     """The region in pieces of about `_REGION_BASES`, cut where no gene lies."""
     spans = [_span(gene) for gene in region.genes]
     length, begin = len(region.sequence), 0
@@ -106,7 +104,7 @@ def _pieces(region: Region) -> Iterator[Region]:
             if begin <= low and high <= end
         ]
         unknown = [(max(low, begin) - begin, min(high, end) - begin) for low, high in region.unknown]
-        yield Region(
+        yield Stretch(
             region.species,
             region.genetic_code,
             region.sequence[begin:end],
@@ -116,7 +114,7 @@ def _pieces(region: Region) -> Iterator[Region]:
         begin = end
 
 
-def regions(dataset: PackedDataset) -> Iterator[Region]:
+def regions(dataset: PackedDataset) -> Iterator[Stretch]:
     """The validation data as regions: windows on the forward strand that touch are joined, long ones cut again."""
     columns = dataset.file.segments()
     vocabulary = _core.Vocabulary.from_tokens(dataset.tokens)
@@ -139,10 +137,10 @@ def regions(dataset: PackedDataset) -> Iterator[Region]:
         yield from _pieces(_joined(dataset, vocabulary, run))
 
 
-def _chosen(found: list[Region]) -> list[Region]:
+def _chosen(found: list[Stretch]) -> list[Stretch]:
     """Regions of at most `_TAXON_BASES` in all, the species in turn, in an order that is random but always the same."""
     generator = np.random.default_rng(0)
-    by_species: dict[str, list[Region]] = {}
+    by_species: dict[str, list[Stretch]] = {}
     for index in generator.permutation(len(found)):
         by_species.setdefault(found[index].species, []).append(found[index])
     chosen, total = [], 0
@@ -156,17 +154,15 @@ def _chosen(found: list[Region]) -> list[Region]:
     return chosen
 
 
-def example(
-    region: Region, reader: EvidenceReader
-) -> tuple[bytes, NDArray[np.float32], NDArray[np.float32], list[RegionGene], int]:
-    """What `_core.fit_gene_parameters` takes: bases, evidence, genes and genetic code, blank where nothing is known."""
+def example(region: Stretch, reader: EvidenceReader) -> Region:
+    """The stretch with a model's evidence, both blank where nothing is known."""
     sequence = region.sequence
     evidence = reader.whole(bytes(sequence))
     for begin, end in _subtract(region.unknown, [_span(gene) for gene in region.genes]):
         sequence[begin:end] = b"N" * (end - begin)
         evidence.classes[begin:end, :, 1:] = _BLANK_LOGIT
         evidence.signals[begin:end] = _BLANK_LOGIT
-    return bytes(sequence), evidence.classes, evidence.signals, region.genes, region.genetic_code
+    return Region(bytes(sequence), evidence.classes, evidence.signals, region.genes, region.genetic_code)
 
 
 def initial_parameters(taxon: str, existing: dict[str, str], priors: dict[str, object] | None) -> str:
@@ -198,7 +194,7 @@ def fit(
     called often, and what it raises ends the fit.
     """
     taxa = {species["name"]: species["taxon"] for species in validation.metadata["species"]}
-    found: dict[str, list[Region]] = {}
+    found: dict[str, list[Stretch]] = {}
     for region in regions(validation):
         poll()
         found.setdefault(taxa[region.species], []).append(region)
@@ -223,15 +219,16 @@ def fit(
 
         initial = initial_parameters(taxon, existing, priors)
         try:
-            fitted = _core.fit_gene_parameters(rows, initial, progress=follow)
+            fitted = fit_parameters(rows, initial, progress=follow)
         except InputError as error:
             tell(f"warning: the gene parameters of {taxon} are not fitted: {error}")
             fitted = initial
         if scores:
             evaluations, gene_f1 = scores[-1]
+            bases = sum(len(row.sequence) for row in rows)
             tell(
-                f"gene parameters of {taxon} fitted on {genes} genes in {sum(len(row[0]) for row in rows):,} bp of "
-                f"validation data: gene F1 {gene_f1:.1f}% there ({evaluations} trials)"
+                f"gene parameters of {taxon} fitted on {genes} genes in {bases:,} bp of validation data: "
+                f"gene F1 {gene_f1:.1f}% there ({evaluations} trials)"
             )
         if taxon == largest:
             results[GENE_PARAMETERS] = fitted

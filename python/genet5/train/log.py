@@ -47,14 +47,20 @@ class TrainingLog:
         self._writer = csv.DictWriter(self._file, FIELDS)
         if new:
             self._writer.writeheader()
-            self._file.flush()
+            self._flush()
 
     def write(self, row: Mapping[str, object]) -> None:
         """Append a row; numbers with six significant digits."""
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         cells = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
         self._writer.writerow({"time": now, **cells})
-        self._file.flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from error
 
     def close(self) -> None:
         """Close the file."""

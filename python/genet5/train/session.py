@@ -15,6 +15,7 @@ import transformers
 
 import genet5
 from genet5.errors import GeneT5Error, InputError
+from genet5.files import write_whole
 from genet5.predict.annotate import model_directory
 from genet5.train import checkpoint, mxfp8, toml
 from genet5.train.compilation import compile_parts
@@ -110,12 +111,12 @@ def _together(world: World, action: Any) -> Any:
 def fit_genes(output: Path, training: Any, validation: Any, bf16: bool, world: World, console: Console) -> None:
     """Fit the gene-finding programs' weights with `output/best`, and write them into `best/` and `last/`."""
     from genet5._core import Tokenizer
-    from genet5.model import GeneT5ForConditionalGeneration
+    from genet5.model.loading import load_model
     from genet5.predict.evidence import EvidenceReader
     from genet5.train.fit_genes import fit
 
     best = output / "best"
-    model = GeneT5ForConditionalGeneration.from_pretrained(best, dtype=torch.float32).to(world.device)
+    model = load_model(best).to(world.device)
     window = model.config.window_size
     reader = EvidenceReader(
         model,
@@ -135,7 +136,7 @@ def fit_genes(output: Path, training: Any, validation: Any, bf16: bool, world: W
         fitted = fit(reader, training, validation, existing, console.line, poll)
     for directory in (best, output / "last"):
         for name, text in fitted.items():
-            checkpoint.write_file(directory / name, text)
+            write_whole(directory / name, text)
 
 
 def finetune(
@@ -149,7 +150,7 @@ def finetune(
 ) -> int:
     """Train the model in `model_path`, writing into `output`; returns 0 when done, 75 when saved after a signal."""
     from genet5.data import PackedDataset
-    from genet5.model import GeneT5ForConditionalGeneration
+    from genet5.model.loading import load_model
 
     # Bars of a single file's weights, which clutter a log.
     transformers.utils.logging.disable_progress_bar()
@@ -167,7 +168,7 @@ def finetune(
             console.line(f"{output} holds no checkpoint yet: starting from {source}")
         state = checkpoint.load_state(output / "last") if going_on else None
         source = output / "last" if going_on else source
-        model = GeneT5ForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+        model = load_model(source)
         beside = companions(source)
         # What `predict` cuts genomes into.
         model.config.window_size = int(training.file.segments()["length"].max())
@@ -188,7 +189,7 @@ def finetune(
             trainer.resume(state)
         paths = {"training": training_path, "validation": validation_path, "output": output, "model": model_path}
         if world.is_main:
-            checkpoint.write_file(output / "config.toml", describe(options, paths, world, identity, model))
+            write_whole(output / "config.toml", describe(options, paths, world, identity, model))
         trainer.announce()
         watch = MemoryWatch(output / "memwatch.csv") if options.memwatch and world.is_main else contextlib.nullcontext()
         try:
