@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -12,11 +13,12 @@ from genet5.errors import FormatError
 from genet5.model.modeling import GeneT5ForConditionalGeneration
 
 
-def load_model(directory: Path) -> GeneT5ForConditionalGeneration:
-    """The model in `directory`, float32 on the CPU.
+def load_model(directory: Path, device: torch.device | str = "cpu") -> GeneT5ForConditionalGeneration:
+    """The model in `directory`, float32 on `device`.
 
     Raises FormatError where the weights are missing, damaged, or of another shape than `config.json` says.
     """
+    model: Any  # transformers' own stub of `.to` takes no device
     level = transformers.utils.logging.get_verbosity()
     # Its report of every tensor that does not fit; ours is one sentence.
     transformers.utils.logging.set_verbosity_error()
@@ -53,4 +55,4 @@ def load_model(directory: Path) -> GeneT5ForConditionalGeneration:
                 f"({len(names)} in all); use the configuration that was saved with them",
                 directory,
             )
-    return model
+    return model.to(device)

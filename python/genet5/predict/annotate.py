@@ -120,7 +120,7 @@ def annotate(genome: Genome, directory: Path, options: PredictionOptions) -> Ann
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    model = load_model(directory).to(device)
+    model = load_model(directory, device)
     window_size = options.window_size or getattr(model.config, "window_size", None) or DEFAULT_WINDOW
     reader = EvidenceReader(
         model,

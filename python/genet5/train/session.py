@@ -116,7 +116,7 @@ def fit_genes(output: Path, training: Any, validation: Any, bf16: bool, world: W
     from genet5.train.fit_genes import fit
 
     best = output / "best"
-    model = load_model(best).to(world.device)
+    model = load_model(best, world.device)
     window = model.config.window_size
     reader = EvidenceReader(
         model,
