@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from tiny_models import tiny_model
 
 from genet5.language import Vocabulary, base_labels
 from genet5.model import GeneT5Config, GeneT5ForConditionalGeneration
-from genet5.model.base_head import ACCEPTOR, DONOR, NO_CANDIDATE, START, STOP, find_candidates, head_layout
+from genet5.model.base_head import ACCEPTOR, DONOR, NO_CANDIDATE, START, STOP, find_candidates, head_layout, open_frames
 from genet5.model.modeling import Evidence
 from genet5.model.segments import Segments, offsets_of
 
@@ -92,6 +94,20 @@ def test_codons_lie_where_the_definitions_say(lengths, seed):
                     place = layout.sites[strand, begin + i, frame]
                     assert layout.codons[strand, place] == expected
         begin += length
+
+
+@settings(max_examples=30, deadline=None)
+@given(codons=st.lists(st.sampled_from([0, 21, 48, 50, 56, 64, 65]), min_size=1, max_size=40))
+def test_open_frames_are_the_distances_to_the_stops_on_both_sides(codons):
+    found = open_frames(torch.tensor([codons, codons[::-1]]))
+    for i in range(len(codons)):
+        for number, stops in enumerate(((48, 50, 56), (48, 50), (56,))):
+            ends = {-1, len(codons), *(j for j, codon in enumerate(codons) if codon in (*stops, 65))}
+            before, after = i - max(j for j in ends if j <= i), min(j for j in ends if j >= i) - i
+            expected = [(math.log2(1 + distance) - 5) / 2 for distance in (before, after, before + after)]
+            assert found[0, i, 3 * number : 3 * number + 3].tolist() == pytest.approx(expected, abs=1e-6)
+            mirrored = [expected[1], expected[0], expected[2]]
+            assert found[1, -1 - i, 3 * number : 3 * number + 3].tolist() == pytest.approx(mirrored, abs=1e-6)
 
 
 def test_candidates_are_those_of_the_labels(model):

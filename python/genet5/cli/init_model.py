@@ -34,6 +34,7 @@ _SHAPES: dict[str, tuple[type, str]] = {
 _SWITCHES = {
     "encoder_to_head": "the encoder's token states inform the base head",
     "head_to_tokens": "the base head's states inform what the decoder reads",
+    "head_open_frames": "the base head is told how far each codon is from the stop codons of its frame",
     "positions": "base-pair coordinates reach what the decoder reads",
 }
 

@@ -7,6 +7,10 @@ complement swaps the strands and changes nothing else, so without the encoder's 
     codons -> one step of `head_stride` codons -> residual blocks of dilated convolutions, strands and frames mixed
     -> codon states -> logits of each codon, spread over bases; signal logits at candidates
 
+Each step is also told how far its codons are from the stop codons before and after them in their stream: the length
+of the open reading frame says more about coding than anything else that is local, and without it a new model spends
+its first epoch learning to look for the absence of stops.
+
 Layout: a *row* is one step of `head_stride` codons in each of the six streams, 3 * head_stride bases of a strand.
 The segments of a pack lie end to end on one axis of rows, with gaps of rows that hold zeros. Gaps are as long as the
 widest dilation, and every norm is over the channels of one row: segments of any lengths never see each other, and a
@@ -35,6 +39,11 @@ _UNKNOWN_CODON = 64  # holds a letter that is none of A, C, G, T
 _NO_CODON = 65  # reaches past an end of the segment
 _CODONS = 66
 _COMPLEMENT = (3, 2, 1, 0, 4)
+# Stop codons by their number here: of most genetic codes (TAA, TAG, TGA), of those that read TGA, and of those that
+# read TAA and TAG. Which set holds is the network's to find out.
+_STOP_SETS = ((48, 50, 56), (48, 50), (56,))
+# To the stop before, to the stop after, and both together.
+_OPEN_FEATURES = 3 * len(_STOP_SETS)
 # Bases around a signal that its own tables read, in triplets: from 28 before to 11 after.
 _BEFORE, _AFTER = 28, 11
 _TRIPLETS = _BEFORE + _AFTER - 1
@@ -116,6 +125,25 @@ def head_layout(bases: Tensor, base_offsets: Tensor, stride: int, gap: int, rows
     return HeadLayout(places, codons, inside[:, None], mirror, own, sites, centre.clamp(min=0, max=max(total - 1, 0)))
 
 
+def open_frames(streams: Tensor) -> Tensor:
+    """How open each codon's reading frame is: [..., n] codons of a stream -> float32 [..., n, 9].
+
+    For each set of stop codons the codons to the stop before, to the stop after, and both, as
+    (log2(1 + distance) - 5) / 2. Where there is none, the segment's end counts as one.
+    """
+    place = torch.arange(streams.shape[-1], device=streams.device)
+    distances = []
+    for stops in _STOP_SETS:
+        closed = torch.zeros(_CODONS, dtype=torch.bool, device=streams.device)
+        closed[[*stops, _NO_CODON]] = True
+        ends = closed[streams]
+        before = place - torch.where(ends, place, -1).cummax(-1).values
+        reverse = torch.where(ends, -place, -streams.shape[-1]).flip(-1)
+        after = -reverse.cummax(-1).values.flip(-1) - place
+        distances += [before, after, before + after]
+    return (torch.log2(1 + torch.stack(distances, -1).float()) - 5) / 2
+
+
 class Candidates(NamedTuple):
     """Places that may be signals, int64 [n] each: flat base, strand, kind (index of the signal axis)."""
 
@@ -174,6 +202,8 @@ class BaseHead(nn.Module):
         self.codon_channels = codon_channels
         self.codon_embedding = nn.Embedding(_CODONS, config.head_embedding)
         self.stem = nn.Linear(self.kernel * config.head_embedding, channels)
+        features = self.stride * _OPEN_FEATURES
+        self.open_in = nn.Linear(features, channels, bias=False) if config.head_open_frames else None
         self.tokens_in = nn.Linear(config.hidden_size, channels, bias=False) if config.encoder_to_head else None
         self.blocks = nn.ModuleList(ResidualBlock(channels, dilation) for dilation in config.head_dilations)
         self.norm = nn.LayerNorm(channels)
@@ -218,6 +248,8 @@ class BaseHead(nn.Module):
         )
         streams = layout.codons[:, place]
         x = self._stem(streams, rows)
+        if self.open_in is not None:
+            x = x + self.open_in(open_frames(streams).to(x.dtype).view(2, 3, rows, -1))
         if self.tokens_in is not None and token_states is not None:
             assert token_of_base is not None
             x = x + self.tokens_in(token_states)[token_of_base[layout.centre]]

@@ -34,6 +34,7 @@ class GeneT5Config(PreTrainedConfig):
         head_channels: width of the six codon streams; `head_embedding` of a codon, `head_kernel` and `head_stride`
             codons of the first convolution, `head_dilations` of the residual blocks in steps, `head_codon_channels` of
             a codon's state, `head_signal_channels` of a candidate's.
+        head_open_frames: the streams are told the distances to their stop codons.
         positions: base-pair coordinates reach what the decoder reads (off only in ablations).
         num_latents: latents of a segment at most; 0 lets the decoder read the tokens themselves.
         compressor_layers: self-attention layers over the latents.
@@ -74,6 +75,7 @@ class GeneT5Config(PreTrainedConfig):
         head_dilations: list[int] | None = None,
         head_codon_channels: int = 32,
         head_signal_channels: int = 32,
+        head_open_frames: bool = True,
         positions: bool = True,
         num_latents: int = 1024,
         compressor_layers: int = 2,
@@ -121,6 +123,7 @@ class GeneT5Config(PreTrainedConfig):
         self.head_dilations = [1, 2, 4, 8, 1, 4, 8] if head_dilations is None else list(head_dilations)
         self.head_codon_channels = head_codon_channels
         self.head_signal_channels = head_signal_channels
+        self.head_open_frames = head_open_frames
         self.positions = positions
         self.num_latents = num_latents
         self.compressor_layers = compressor_layers

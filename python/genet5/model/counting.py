@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from genet5.model.base_head import _STATE_OFFSETS, _TRIPLETS, CANDIDATE_KINDS
+from genet5.model.base_head import _OPEN_FEATURES, _STATE_OFFSETS, _TRIPLETS, CANDIDATE_KINDS
 from genet5.model.configuration import GeneT5Config
 from genet5.model.modeling import GeneT5ForConditionalGeneration
 
@@ -66,6 +66,8 @@ def count(config: GeneT5Config, tokens: int = 2048) -> list[Counts]:
     row += config.head_kernel * channels / 2
     if config.encoder_to_head:
         row += channels / 2
+    if config.head_open_frames:
+        row += config.head_stride * _OPEN_FEATURES * channels
     per_base = 6 * row / (3 * config.head_stride) + 2 * 6 * codon
     signal = len(_STATE_OFFSETS) * codon * config.head_signal_channels + _TRIPLETS * config.head_signal_channels / 2
     tables = parameters(head.signal_tables) + parameters(head.local) + parameters(head.codon_embedding)
