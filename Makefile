@@ -59,11 +59,11 @@ core:
 	cp -f $${CARGO_TARGET_DIR:-target}/release/libgenet5_core.so python/genet5/_core.abi3.so.new
 	mv -f python/genet5/_core.abi3.so.new python/genet5/_core.abi3.so
 
-## make gpu-test    the kernels on a CUDA device, from a bare checkout: PYTHON needs torch, triton and pytest (under 10 minutes)
+## make gpu-test    the kernels on a CUDA device, from a bare checkout: PYTHON needs torch, triton and pytest (under 10 minutes); pytest-xdist, where it is there, compiles on several cores
 .PHONY: gpu-test
 gpu-test:
 	@$(PYTHON) -c "import sys, torch; sys.exit(None if torch.cuda.is_available() else 'gpu-test needs a CUDA device that torch can see')"
-	PYTHONPATH=python $(PYTHON) -m pytest -m gpu --confcutdir=tests/kernels tests/kernels/test_gpu.py
+	PYTHONPATH=python $(PYTHON) -m pytest -m gpu $$($(PYTHON) -c "import xdist; print('-n', 6)" 2>/dev/null) --confcutdir=tests/kernels tests/kernels/test_gpu.py
 
 ## make gpu-bench   speed of the kernels on a CUDA device, from a bare checkout (under 10 minutes)
 .PHONY: gpu-bench

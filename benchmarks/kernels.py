@@ -1,24 +1,29 @@
 """Speed of the kernels on the shapes of the recipe, beside what PyTorch and others offer: `make gpu-bench`.
 
-    PYTHONPATH=python python benchmarks/kernels.py [--only encoder] [--json FILE] [--sweep]
+    PYTHONPATH=python python benchmarks/kernels.py [--only encoder] [--json FILE] [--sweep] [--seconds 540]
 
-Every figure is measured in this run on this device. `share` is the share of the roofline: the time that the useful
-operations or the least possible traffic would take at the matrix and copy rates measured first, over the time taken.
-Useful operations count visible pairs only, whatever a kernel executes. Needs no extension module; on a CPU it compares
-the PyTorch reference with dense attention.
+What matters most comes first, and after `--seconds` nothing more is begun: a line says what was left out. On a GPU the
+kernels are first compiled in several processes, side by side. Every figure is measured in this run on this device.
+`share` is the share of the roofline: the time that the useful operations or the least possible traffic would take at
+the matrix and copy rates measured first, over the time taken. Useful operations count visible pairs only, whatever a
+kernel executes. Needs no extension module; on a CPU it compares the PyTorch reference with dense attention.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +40,7 @@ from genet5.kernels import (
     window_ranges,
     windowed_attention,
 )
+from genet5.kernels.configuration import Tile, all_tiles, forced
 
 HEAD, ENCODER_HEADS, DECODER_KV_HEADS = 64, 12, 3
 PACK = 4550
@@ -184,47 +190,61 @@ def _cut(total: int, lengths: tuple[int, ...]) -> list[int]:
     return offsets
 
 
-def attention_problems(device: str) -> list[Attention]:
-    """The recipe's shapes; on a CPU those that it can do in seconds."""
+def attention_problems(device: str) -> list[dict[str, Any]]:
+    """The recipe's shapes as arguments of `Attention`, the most telling first; on a CPU what it can do in seconds."""
     cpu = device == "cpu"
-    common = {"device": device, "dtype": torch.float32 if cpu else torch.bfloat16}
-    encoder, decoder = (ENCODER_HEADS, ENCODER_HEADS), (ENCODER_HEADS, DECODER_KV_HEADS)
-    window = (256, 256)
-    problems = []
-    for packs in (1,) if cpu else (1, 4, 14):
-        tokens = packs * PACK
-        problems.append(Attention(f"encoder {tokens}", *encoder, _cut(tokens, (PACK,)), window, **common))
-    problems.append(Attention(f"encoder {PACK}, windows of 2275", *encoder, _cut(PACK, (2275,)), window, **common))
-    if not cpu:
-        problems.append(
-            Attention(f"encoder {4 * PACK} dropout", *encoder, _cut(4 * PACK, (PACK,)), window, dropout_p=0.1, **common)
-        )
-    for tokens in (1000,) if cpu else (1000, 8000):
-        offsets = _cut(tokens, SENTENCES)
-        problems.append(Attention(f"decoder {tokens}, sentences", *decoder, offsets, (31, 0), True, **common))
+    encoder = {"heads": ENCODER_HEADS, "kv_heads": ENCODER_HEADS, "window": (256, 256)}
+    decoder = {"heads": ENCODER_HEADS, "kv_heads": DECODER_KV_HEADS, "window": (31, 0), "causal": True}
     long = PACK if cpu else 14 * PACK
-    problems.append(Attention(f"decoder {long}, long", *decoder, _cut(long, (long,)), (31, 0), True, **common))
-    if not cpu:
-        problems.append(
-            Attention("decoder 8000, sentences, dropout", *decoder, _cut(8000, SENTENCES), (31, 0), True, 0.1, **common)
-        )
-    for packs in (1,) if cpu else (1, 4):
-        latents, tokens = [1024 * i for i in range(packs + 1)], [PACK * i for i in range(packs + 1)]
-        problems.append(Attention(f"latents on tokens, {packs} packs", *encoder, latents, key_offsets=tokens, **common))
+    problems: list[dict[str, Any]] = []
+
+    def add(name: str, shape: dict[str, Any], offsets: list[int], **more: Any) -> None:
+        common = {"device": device, "dtype": torch.float32 if cpu else torch.bfloat16}
+        problems.append({"name": name, "offsets": offsets, **shape, **common, **more})
+
+    def encoder_packs(packs: int, **more: Any) -> None:
+        name = f"encoder {packs * PACK}{', dropout' if more else ''}"
+        add(name, encoder, _cut(packs * PACK, (PACK,)), **more)
+
+    def sentences(tokens: int, **more: Any) -> None:
+        name = f"decoder {tokens}, sentences{', dropout' if more else ''}"
+        add(name, decoder, _cut(tokens, SENTENCES), **more)
+
+    def cross(packs: int) -> None:
+        latents, tokens = ([length * i for i in range(packs + 1)] for length in (1024, PACK))
+        whole = {"window": (-1, -1), "causal": False}
+        add(f"latents on tokens, {packs} packs", encoder | whole, latents, key_offsets=tokens)
         labels = torch.tensor([1000 * i for i in range(packs + 1)])
         blocks = segment_blocks(labels, int(labels[-1]), 16).offsets.tolist()
-        problems.append(
-            Attention(f"blocks on latents, {packs} packs", *decoder, blocks, key_offsets=latents, alibi=False, **common)
-        )
+        add(f"blocks on latents, {packs} packs", decoder | whole, blocks, key_offsets=latents, alibi=False)
+
+    if cpu:
+        encoder_packs(1)
+        add(f"decoder {long}, long", decoder, [0, long])
+        sentences(1000)
+        cross(1)
+        return problems
+    encoder_packs(4)
+    add(f"decoder {long}, long", decoder, [0, long])
+    sentences(8000)
+    cross(4)
+    encoder_packs(14)
+    encoder_packs(1)
+    sentences(1000)
+    cross(1)
+    encoder_packs(4, dropout_p=0.1)
+    sentences(8000, dropout_p=0.1)
+    add(f"encoder {PACK}, windows of 2275", encoder, _cut(PACK, (2275,)))
     return problems
 
 
 class Device:
-    """Timing on one device, and the roofline measured on it."""
+    """Timing on one device, the roofline measured on it, and the time that is left."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, deadline: float) -> None:
         self.name = name
         self.cuda = name == "cuda"
+        self.deadline = deadline
         if not self.cuda:
             torch.set_num_threads(1)
         self.flush = torch.empty(256 << 20, dtype=torch.int8, device=name) if self.cuda else None
@@ -234,6 +254,13 @@ class Device:
         x = torch.empty((1 << 30) if self.cuda else (1 << 27), dtype=torch.int8, device=name)
         y = torch.empty_like(x)
         self.bytes = 2 * x.numel() / self.seconds(lambda: y.copy_(x))
+
+    def late(self, what: str) -> bool:
+        """Whether the time is up; says then what is left out."""
+        up = time.monotonic() > self.deadline
+        if up:
+            print(f"  {what}: left out, the time is up (--seconds)", flush=True)
+        return up
 
     def seconds(self, function: Callable[[], object], budget: float = 0.3) -> float:
         """Median time of a call over about `budget` seconds: with a cold cache on a GPU, one thread's work on a CPU."""
@@ -289,36 +316,39 @@ def bench_attention(problem: Attention, device: Device) -> list[dict]:
     print(f"{problem.name}: {problem.heads}/{problem.kv_heads} heads of {HEAD}, {problem.pairs / 1e6:.2f} M pairs")
     # Each problem compiles FlexAttention anew; past a limit PyTorch would stop compiling it.
     torch.compiler.reset()
-    functions = {"ours": problem.ours, "SDPA + mask": problem.dense(), "flash-attn": problem.flash()}
-    functions["Flex"] = problem.flex()
-    for backward in (False, True):
-        mine = None
-        for what, function in functions.items():
-            label = "forward+backward" if backward else "forward"
-            if function is None:
-                continue
-            try:
+    makers: dict[str, Callable[[], Callable[..., torch.Tensor] | None]] = {
+        "ours": lambda: problem.ours,
+        "SDPA + mask": problem.dense,
+        "flash-attn": problem.flash,
+        "Flex": problem.flex,
+    }
+    mine: dict[str, float] = {}
+    for what, make in makers.items():
+        if what != "ours" and device.late(what):
+            continue
+        try:
+            function = make()
+            for backward in (False, True) if function is not None else ():
+                label = "forward+backward" if backward else "forward"
 
                 def call(function: Callable[..., torch.Tensor] = function, backward: bool = backward) -> None:
-                    if not backward:
-                        with torch.no_grad():
-                            function(*problem.tensors)
+                    if backward:
+                        torch.autograd.grad(function(*problem.tensors), problem.tensors, problem.grad)
                         return
-                    torch.autograd.grad(function(*problem.tensors), problem.tensors, problem.grad)
+                    with torch.no_grad():
+                        function(*problem.tensors)
 
                 row = {"name": problem.name, "pass": label, "what": what, "seconds": device.seconds(call)}
                 row |= {"operations": problem.operations(backward), "bytes": problem.traffic(backward)}
                 row["peak"] = device.peak(call)
-            except Exception as error:  # another library's failure is a result, not ours
-                if what == "ours":
-                    raise
-                print(f"  {label:<17} {what:<12} failed: {str(error).splitlines()[0][:90]}")
-                continue
-            if mine is None:
-                mine = row["seconds"]
-            else:
-                row["ratio"] = row["seconds"] / mine
-            rows.append(_line(row, device))
+                if label in mine:
+                    row["ratio"] = row["seconds"] / mine[label]
+                mine.setdefault(label, row["seconds"])
+                rows.append(_line(row, device))
+        except Exception as error:  # another library's failure is a result, not ours
+            if what == "ours":
+                raise
+            print(f"  {what:<30} failed: {str(error).splitlines()[0][:90]}", flush=True)
     return rows
 
 
@@ -394,61 +424,112 @@ def bench_decode(device: Device) -> list[dict]:
 
 
 def bench_model(device: Device) -> list[dict]:
-    """A training step of a preset on one pack, with the reference and with the kernels."""
-    import os
+    """A training step of whole models on one window, with the kernels and with the reference."""
+    rows = []
+    for preset, tokens, targets in (
+        (("base", PACK, 500), ("small", 2048, 500)) if device.cuda else (("micro", 512, 128),)
+    ):
+        if not device.late(f"model {preset}"):
+            rows += _bench_model_of(preset, tokens, targets, device)
+    return rows
 
+
+def _bench_model_of(preset: str, tokens: int, targets: int, device: Device) -> list[dict]:
     try:
         from genet5.model import GeneT5Config, GeneT5ForConditionalGeneration
     except ImportError as error:
         print(f"model: not measured, {error}")
         return []
-    rows = []
-    config = GeneT5Config.from_preset("small" if device.cuda else "micro")
+    rows: list[dict] = []
     torch.manual_seed(0)
-    model = GeneT5ForConditionalGeneration(config).to(device.name)
-    inputs = torch.randint(10, 4000, (1, 2048 if device.cuda else 512), device=device.name)
-    targets = torch.randint(10, 4000, (1, 512 if device.cuda else 128), device=device.name)
-    print("model: a training step")
-    first = None
+    with torch.device(device.name):
+        model = GeneT5ForConditionalGeneration(GeneT5Config.from_preset(preset)).train()
+        inputs = torch.randint(10, 4000, (1, tokens))
+        sentence = torch.randint(4100, 5000, (1, targets + 1))
+        bases = int(model.token_lengths[inputs].sum())
+        classes = torch.randint(0, 6, (1, bases, 2), dtype=torch.int8)
+        signals = torch.randint(-1, 2, (1, bases, 2, 6), dtype=torch.int8)
+    print(f"model {preset}: a training step, {tokens} DNA tokens, {targets} of the sentence")
+    before = os.environ.get("GENET5_ATTENTION")
     for what in ("triton", "reference") if device.cuda else ("reference",):
         os.environ["GENET5_ATTENTION"] = what
 
         def call() -> None:
             with torch.autocast(device.name, torch.bfloat16, enabled=device.cuda):
-                model(input_ids=inputs, decoder_input_ids=targets[:, :-1], labels=targets[:, 1:]).loss.backward()
+                output = model(
+                    input_ids=inputs, decoder_input_ids=sentence[:, :-1], labels=sentence[:, 1:], class_labels=classes,
+                    signal_labels=signals,
+                )  # fmt: skip
+            output.loss.backward()
             model.zero_grad(set_to_none=True)
 
-        row = {"name": "model step", "what": what, "seconds": device.seconds(call), "peak": device.peak(call)}
-        first = first or row["seconds"]
-        row["ratio"] = row["seconds"] / first
-        print(f"  {what:<12} {row['seconds'] * 1e3:9.1f} ms  {row['ratio']:.2f}x of the first")
+        row = {"name": f"model {preset}", "what": what, "seconds": device.seconds(call), "peak": device.peak(call)}
+        row["ratio"] = row["seconds"] / (rows[0]["seconds"] if rows else row["seconds"])
+        memory = "" if row["peak"] is None else f", {row['peak'] / 1e6:.0f} MB"
+        print(f"  {what:<12} {row['seconds'] * 1e3:9.1f} ms{memory}  {row['ratio']:.2f}x of the first", flush=True)
         rows.append(row)
-    del os.environ["GENET5_ATTENTION"]
+    if before is None:
+        del os.environ["GENET5_ATTENTION"]
+    else:
+        os.environ["GENET5_ATTENTION"] = before
     return rows
 
 
-def sweep(device: Device) -> None:
-    """Every tile of the table on the encoder's and the decoder's shape, forward and with backward."""
-    from genet5.kernels.configuration import all_tiles, forced
+def _compile_one(task: tuple[dict[str, Any], Tile | None]) -> str | None:
+    """Runs one problem with one tile (None: that of the table), so that its kernels are in Triton's cache."""
+    specification, tile = task
+    problem = Attention(**specification)
+    try:
+        if tile is None:
+            torch.autograd.grad(problem.ours(*problem.tensors), problem.tensors, problem.grad)
+        else:
+            with forced(tile):
+                torch.autograd.grad(problem.ours(*problem.tensors), problem.tensors, problem.grad)
+    except Exception as error:  # a tile too large for this device: the timing will say so again
+        return str(error).splitlines()[0]
+    return None
 
-    for problem in attention_problems(device.name):
-        if not problem.name.startswith(("encoder 4550", f"decoder {14 * PACK}")):
-            continue
+
+def compile_first(tasks: list[tuple[dict[str, Any], Tile | None]], processes: int) -> None:
+    """Compile the kernels of all tasks side by side; each process has a context of its own on the device."""
+    started = time.monotonic()
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_compile_one, tasks))
+    print(f"compiled {len(tasks)} problems in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def sweep(device: Device, problems: list[dict[str, Any]], processes: int) -> list[dict]:
+    """Every tile of the table on the encoder's and the decoder's shape, forward and with backward."""
+    chosen = [
+        p for p in problems if p["name"] in (f"encoder {4 * PACK}", f"encoder {PACK}", f"decoder {14 * PACK}, long")
+    ]
+    if device.cuda:
+        compile_first([(specification, tile) for specification in chosen for tile in all_tiles()], processes)
+    rows = []
+    for specification in chosen:
+        problem = Attention(**specification)
         print(problem.name)
         for tile in all_tiles():
+            if device.late(str(tuple(tile))):
+                break
+            row = {"name": problem.name, "tile": list(tile)}
             try:
+                with forced(tile), torch.no_grad():
+                    row["forward"] = device.seconds(lambda p=problem: p.ours(*p.tensors), 0.1)
                 with forced(tile):
-                    seconds = [
-                        device.seconds(lambda p=problem: p.ours(*p.tensors)),
-                        device.seconds(lambda p=problem: torch.autograd.grad(p.ours(*p.tensors), p.tensors, p.grad)),
-                    ]
+                    row["forward+backward"] = device.seconds(
+                        lambda p=problem: torch.autograd.grad(p.ours(*p.tensors), p.tensors, p.grad), 0.1
+                    )
             except Exception as error:  # a tile too large for this device
-                print(f"  {tuple(tile)}: {str(error).splitlines()[0][:80]}")
+                print(f"  {tuple(tile)}: {str(error).splitlines()[0][:80]}", flush=True)
                 continue
             print(
-                f"  {tuple(tile)}: forward {seconds[0] * 1e3:.3f} ms, with backward {seconds[1] * 1e3:.3f} ms",
+                f"  {tuple(tile)}: forward {row['forward'] * 1e3:.3f} ms, "
+                f"with backward {row['forward+backward'] * 1e3:.3f} ms",
                 flush=True,
             )
+            rows.append(row)
+    return rows
 
 
 def main() -> int:
@@ -458,30 +539,47 @@ def main() -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cuda", "cpu"))
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--sweep", action="store_true", help="time every tile of the table instead")
+    parser.add_argument("--seconds", type=float, default=540, help="begin nothing more after this time (default: 540)")
+    parser.add_argument(
+        "--processes", type=int, default=min(8, os.cpu_count() or 1),
+        help="processes that compile kernels first, on a GPU (default: as many as cores, 8 at most)",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    deadline = time.monotonic() + arguments.seconds
     if arguments.device == "cuda" and not torch.cuda.is_available():
         print("there is no CUDA device here; --device cpu measures the PyTorch references", file=sys.stderr)
         return 1
     torch.manual_seed(0)
-    device = Device(arguments.device)
+    device = Device(arguments.device, deadline)
     label = torch.cuda.get_device_name() if device.cuda else "CPU, one thread"
     print(
         f"{label}; torch {torch.__version__}; measured: {device.operations / 1e12:.2f} TFLOP/s "
-        f"({'bf16' if device.cuda else 'fp32'} product), {device.bytes / 1e9:.1f} GB/s (copy)"
+        f"({'bf16' if device.cuda else 'fp32'} product), {device.bytes / 1e9:.1f} GB/s (copy)",
+        flush=True,
     )
-    if arguments.sweep:
-        sweep(device)
-        return 0
     rows: list[dict] = []
-    for problem in attention_problems(arguments.device):
-        if arguments.only in problem.name:
-            rows += bench_attention(problem, device)
-        del problem
-    for name, bench in (("experts", bench_experts), ("decode", bench_decode), ("model", bench_model)):
-        if arguments.only in name:
-            rows += bench(device)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"device": label, "torch": torch.__version__, "rows": rows}, indent=1))
+
+    def keep(new: list[dict]) -> None:
+        rows.extend(new)
+        if arguments.json:
+            content = {"device": label, "torch": torch.__version__, "rows": rows}
+            arguments.json.write_text(json.dumps(content, indent=1))
+
+    problems = [p for p in attention_problems(arguments.device) if arguments.only in p["name"]]
+    if arguments.sweep:
+        keep(sweep(device, problems, arguments.processes))
+        return 0
+    if device.cuda and problems:
+        compile_first([(specification, None) for specification in problems], arguments.processes)
+    # The two shapes that tell most, then what is short, then the rest.
+    for specification in problems[:2]:
+        keep(bench_attention(Attention(**specification), device))
+    for name, bench in (("model", bench_model), ("experts", bench_experts), ("decode", bench_decode)):
+        if arguments.only in name and not device.late(name):
+            keep(bench(device))
+    for specification in problems[2:]:
+        if not device.late(specification["name"]):
+            keep(bench_attention(Attention(**specification), device))
     return 0
 
 
