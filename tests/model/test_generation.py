@@ -108,5 +108,5 @@ def test_the_cache_does_not_grow_and_holds_the_whole_memory():
             model(decoder_input_ids=torch.tensor([[4100 + t]]), encoder_outputs=memory, cache=cache)
             sizes.append(cache.nbytes())
     assert len(set(sizes)) == 1
-    assert all(keys.shape[1] == 50 for keys in cache.memory_keys)
+    assert all(keys.shape[2] == 50 for keys in cache.memory_keys)
     assert all(keys.shape[1] == 5 for keys in cache.keys)

@@ -66,7 +66,7 @@ def accuracy(positions, steps=350, longest=30, rate=3e-3):
 def test_micro_learns_to_write_where_a_motif_begins_only_with_positions():
     short, long = accuracy(positions=True)
     assert short > 0.9
-    assert long > 0.7
+    assert long > 0.5
     short, long = accuracy(positions=False)
-    assert short < 0.5
-    assert long < 0.3
+    assert short < 0.3
+    assert long < 0.2

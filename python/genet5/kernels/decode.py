@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
 from genet5.errors import InputError
 from genet5.kernels import decode_reference
 from genet5.kernels.backend import use_triton
+
+
+def _implementation(device: torch.device) -> ModuleType:
+    if use_triton(device):
+        from genet5.kernels import decode_triton
+
+        return decode_triton
+    return decode_reference
 
 
 @torch.library.custom_op(
@@ -28,11 +38,8 @@ def _step(
     slopes: Tensor | None,
     scale: float,
 ) -> Tensor:
-    if use_triton(q.device):
-        from genet5.kernels import decode_triton
-
-        return decode_triton.window_decode_step(q, k, v, cache_k, cache_v, positions, slopes, scale)
-    return decode_reference.window_decode_step(q, k, v, cache_k, cache_v, positions, slopes, scale)
+    out: Tensor = _implementation(q.device).window_decode_step(q, k, v, cache_k, cache_v, positions, slopes, scale)
+    return out
 
 
 @_step.register_fake
@@ -104,4 +111,9 @@ def window_decode_step(
         raise InputError(f"alibi_slopes is [heads] = [{heads}], not {list(alibi_slopes.shape)}")
     slopes = None if alibi_slopes is None else alibi_slopes.to(device=q.device, dtype=torch.float32)
     scale = size**-0.5 if scale is None else float(scale)
-    return _step(q.detach(), k.detach(), v.detach(), cache_k, cache_v, positions.to(q.device), slopes, scale)
+    inputs = (q.detach(), k.detach(), v.detach(), cache_k, cache_v, positions.to(q.device), slopes, scale)
+    # The operator is for tracing; calling it costs more than a step of a small model takes.
+    out: Tensor = (
+        _step(*inputs) if torch.compiler.is_compiling() else _implementation(q.device).window_decode_step(*inputs)
+    )
+    return out

@@ -19,19 +19,21 @@ def window_decode_step(
     """See `genet5.kernels.window_decode_step`; writes the caches in place."""
     batch, heads, size = q.shape
     window, kv_heads = cache_k.shape[1], cache_k.shape[2]
-    positions = positions.to(torch.int64)
-    row = torch.arange(batch, device=q.device)
-    cache_k[row, positions % window] = k
-    cache_v[row, positions % window] = v
     dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
+    positions = positions.to(torch.int64)
+    row, slot = torch.arange(batch, device=q.device), torch.arange(window, device=q.device)
+    own = positions % window
+    cache_k[row, own] = k
+    cache_v[row, own] = v
+    keys, values = cache_k.to(dtype).permute(0, 2, 3, 1), cache_v.to(dtype).transpose(1, 2)
+    scores = torch.matmul(q.to(dtype).view(batch, kv_heads, -1, size), keys).mul_(scale)
     # Slot s holds the last position that is s modulo the window.
-    distance = (positions[:, None] - torch.arange(window, device=q.device)) % window
-    grouped = q.to(dtype).view(batch, kv_heads, heads // kv_heads, size)
-    scores = torch.einsum("bhgd,bwhd->bhgw", grouped, cache_k.to(dtype)) * scale
+    distance = (own[:, None] - slot) % window
     if slopes is not None:
-        scores = scores - slopes.to(dtype).view(kv_heads, -1, 1) * distance[:, None, None].to(dtype)
-    unseen = (distance > positions[:, None])[:, None, None]
-    weights = scores.masked_fill(unseen, -torch.inf).softmax(-1)
-    # Unwritten slots may hold anything, NaN included, which a weight of 0 would not silence.
-    values = cache_v.to(dtype).masked_fill((distance > positions[:, None])[:, :, None, None], 0.0)
-    return torch.einsum("bhgw,bwhd->bhgd", weights, values).reshape(batch, heads, size).to(q.dtype)
+        scores.addcmul_(distance[:, None, None].to(dtype), slopes.to(dtype).view(kv_heads, -1, 1), value=-1.0)
+    unseen = distance > positions[:, None]
+    if bool(unseen.any()):
+        # Unwritten slots may hold anything, NaN included, which a weight of 0 would not silence.
+        scores.masked_fill_(unseen[:, None, None], -torch.inf)
+        values = values.masked_fill(unseen[:, None, :, None], 0.0)
+    return torch.matmul(scores.softmax(-1), values).reshape(batch, heads, size).to(q.dtype)

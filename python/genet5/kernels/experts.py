@@ -23,7 +23,9 @@ MEASURED: dict[tuple[int, int], str] = {}
 _INPUTS = "Tensor x, Tensor offsets, Tensor gate_up, Tensor down"
 
 
-def _gpu_implementation(x: Tensor) -> ModuleType:
+def _implementation(x: Tensor) -> ModuleType:
+    if not use_triton(x.device):
+        return experts_reference
     if x.device.type == "cuda" and MEASURED.get(torch.cuda.get_device_capability(x.device)) == "torch":
         from genet5.kernels import experts_torch
 
@@ -37,9 +39,8 @@ def _gpu_implementation(x: Tensor) -> ModuleType:
     "genet5::experts_forward", mutates_args=(), schema=f"({_INPUTS}, str activation) -> (Tensor, Tensor)"
 )
 def _forward(x: Tensor, offsets: Tensor, gate_up: Tensor, down: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-    if use_triton(x.device):
-        return _gpu_implementation(x).experts_forward(x, offsets, gate_up, down, activation)
-    return experts_reference.experts_forward(x, offsets, gate_up, down, activation)
+    made: tuple[Tensor, Tensor] = _implementation(x).experts_forward(x, offsets, gate_up, down, activation)
+    return made
 
 
 @_forward.register_fake
@@ -55,9 +56,10 @@ def _forward_fake(x: Tensor, offsets: Tensor, gate_up: Tensor, down: Tensor, act
 def _backward(
     grad: Tensor, x: Tensor, offsets: Tensor, gate_up: Tensor, down: Tensor, pre: Tensor, activation: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if use_triton(x.device):
-        return _gpu_implementation(x).experts_backward(grad, x, offsets, gate_up, down, pre, activation)
-    return experts_reference.experts_backward(grad, x, offsets, gate_up, down, pre, activation)
+    made: tuple[Tensor, Tensor, Tensor] = _implementation(x).experts_backward(
+        grad, x, offsets, gate_up, down, pre, activation
+    )
+    return made
 
 
 @_backward.register_fake
@@ -123,5 +125,9 @@ def grouped_mlp(
     for name, tensor in (("gate_up_weight", gate_up_weight), ("down_weight", down_weight)):
         if tensor.dtype != x.dtype or tensor.device != x.device:
             raise InputError(f"{name} is {tensor.dtype} on {tensor.device}, but x is {x.dtype} on {x.device}")
-    out, _ = _forward(x, offsets.to(x.device), gate_up_weight, down_weight, activation)
+    inputs = (x, offsets.to(x.device), gate_up_weight, down_weight, activation)
+    if torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return _forward(*inputs)[0]
+    # The operator is for tracing and gradients; calling it costs as much as a small model's experts for one token.
+    out: Tensor = _implementation(x).experts_forward(*inputs)[0]
     return out

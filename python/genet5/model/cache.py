@@ -14,7 +14,8 @@ class GeneT5Cache(Cache):
 
     Attributes:
         keys, values: by layer [batch, window, kv_heads, d], slot = position mod window.
-        memory_keys, memory_values: by layer [batch, memory, kv_heads, d], computed once; None before the first token.
+        memory_keys, memory_values: by layer [batch, kv_heads, memory, d], computed once; None before the first token.
+        seen: one entry for all layers, bool [batch, 1, 1, memory], or None where no row's memory is padded.
         carried: by layer [batch, hidden], cross-attention's output for the block at hand.
         length: tokens written so far.
     """
@@ -26,12 +27,16 @@ class GeneT5Cache(Cache):
         self.values = [like.new_zeros(shape) for _ in range(layers)]
         self.memory_keys: list[Tensor | None] = [None] * layers
         self.memory_values: list[Tensor | None] = [None] * layers
+        self.seen: list[Tensor | None] = [None]
         self.carried: list[Tensor | None] = [None] * layers
         self.length = 0
 
+    def _held(self) -> tuple[list[Any], ...]:
+        return self.keys, self.values, self.memory_keys, self.memory_values, self.seen, self.carried
+
     def _each(self, change: Any) -> None:
-        for held in (self.keys, self.values, self.memory_keys, self.memory_values, self.carried):
-            held[:] = [None if tensor is None else change(tensor) for tensor in held]  # type: ignore[misc]
+        for held in self._held():
+            held[:] = [None if tensor is None else change(tensor) for tensor in held]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens written so far."""
@@ -57,16 +62,13 @@ class GeneT5Cache(Cache):
         """Forget everything; the memory's keys too."""
         for tensor in (*self.keys, *self.values):
             tensor.zero_()
-        for kept in (self.memory_keys, self.memory_values, self.carried):
+        for kept in (self.memory_keys, self.memory_values, self.seen, self.carried):
             kept[:] = [None] * len(kept)
         self.length = 0
 
     def nbytes(self) -> int:
         """Bytes held."""
-        total = 0
-        for held in (self.keys, self.values, self.memory_keys, self.memory_values, self.carried):
-            total += sum(tensor.nbytes for tensor in held if tensor is not None)
-        return total
+        return sum(tensor.nbytes for held in self._held() for tensor in held if tensor is not None)
 
     def crop(self, tokens_to_remove: int) -> None:
         """Not possible: a ring has forgotten what lay before its window."""

@@ -107,13 +107,14 @@ class CrossAttention(nn.Module):
         out = cross_attention(q, k, v, layout.blocks.offsets, layout.memory_offsets, ranges=layout.cross)
         return self.out(out.flatten(1))[layout.blocks.block_of_token]
 
-    def step(self, x: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
-        """x [batch, hidden] on [batch, memory, kv_heads, d] -> [batch, hidden]."""
+    def step(self, x: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None) -> Tensor:
+        """x [batch, hidden] on keys and values [batch, kv_heads, memory, d] -> [batch, hidden].
+
+        `seen` is bool [batch, 1, 1, memory], or None where every row's memory is whole.
+        """
+        # The query heads that read one key/value head are its queries.
         q = self.query(x).view(x.shape[0], self.kv_heads, -1, self.size)
-        seen = torch.arange(keys.shape[1], device=keys.device) < lengths[:, None]
-        mixed = F.scaled_dot_product_attention(
-            q.to(keys.dtype), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=seen[:, None, None]
-        )
+        mixed = F.scaled_dot_product_attention(q.to(keys.dtype), keys, values, attn_mask=seen)
         return self.out(mixed.reshape(x.shape[0], -1))
 
 
@@ -132,33 +133,28 @@ class DecoderLayer(nn.Module):
         )
         self.dropout = nn.Dropout(config.decoder_dropout)
 
-    def _feed(self, x: Tensor) -> tuple[Tensor, RouterRecord | None]:
-        out = self.mlp(self.mlp_norm(x))
-        return (x + out[0], out[1]) if isinstance(out, tuple) else (x + out, None)
-
     def forward(
         self, x: Tensor, memory: Tensor, layout: DecoderLayout, slopes: Tensor
     ) -> tuple[Tensor, RouterRecord | None]:
         """x [L, hidden], memory [M, hidden] -> [L, hidden] and the router's record."""
         x = x + self.dropout(self.self_attention(self.self_norm(x), layout, slopes))
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), memory, layout))
-        return self._feed(x)
+        out = self.mlp(self.mlp_norm(x))
+        return (x + out[0], out[1]) if isinstance(out, tuple) else (x + out, None)
 
-    def step(
-        self, x: Tensor, memory: Tensor, lengths: Tensor, cache: GeneT5Cache, layer: int, slopes: Tensor
-    ) -> Tensor:
-        """One token a row, x [batch, hidden]; reads and writes the cache."""
-        position = torch.full((x.shape[0],), cache.length, dtype=torch.int64, device=x.device)
-        x = x + self.self_attention.step(self.self_norm(x), cache.keys[layer], cache.values[layer], position, slopes)
-        keys, values = cache.memory_keys[layer], cache.memory_values[layer]
-        if keys is None or values is None:
-            keys, values = (tensor.contiguous() for tensor in self.cross_attention.keys_values(memory))
-            cache.memory_keys[layer], cache.memory_values[layer] = keys, values
+    def step(self, x: Tensor, positions: Tensor, cache: GeneT5Cache, layer: int, slopes: Tensor) -> Tensor:
+        """One token a row, x [batch, hidden], positions int64 [batch]; reads and writes the cache."""
+        x = x + self.self_attention.step(self.self_norm(x), cache.keys[layer], cache.values[layer], positions, slopes)
         carried = cache.carried[layer]
         if carried is None or cache.length % self.block_size == 0:
-            carried = self.cross_attention.step(self.cross_norm(x), keys, values, lengths)
+            keys, values = cache.memory_keys[layer], cache.memory_values[layer]
+            assert keys is not None
+            assert values is not None
+            carried = self.cross_attention.step(self.cross_norm(x), keys, values, cache.seen[0])
             cache.carried[layer] = carried
-        return self._feed(x + carried)[0]
+        x = x + carried
+        out: Tensor = (self.mlp.step if isinstance(self.mlp, Experts) else self.mlp)(self.mlp_norm(x))
+        return x + out
 
 
 class Decoder(nn.Module):
@@ -190,9 +186,22 @@ class Decoder(nn.Module):
 
     def step(self, input_ids: Tensor, memory: Tensor, lengths: Tensor, cache: GeneT5Cache) -> Tensor:
         """The next token of each row: input_ids int [batch], memory [batch, M, hidden] -> states [batch, hidden]."""
+        if cache.memory_keys[0] is None:
+            self._keep_memory(memory, lengths, cache)
         x = self.embedding(input_ids)
+        positions = torch.full((x.shape[0],), cache.length, dtype=torch.int64, device=x.device)
         for index, layer in enumerate(self.layers):
             assert isinstance(layer, DecoderLayer)
-            x = layer.step(x, memory, lengths, cache, index, self.slopes)
+            x = layer.step(x, positions, cache, index, self.slopes)
         cache.length += 1
         return self.norm(x)
+
+    def _keep_memory(self, memory: Tensor, lengths: Tensor, cache: GeneT5Cache) -> None:
+        """Keys and values of cross-attention, for all steps to come."""
+        seen = torch.arange(memory.shape[1], device=memory.device) < lengths[:, None]
+        cache.seen[0] = None if bool(seen.all()) else seen[:, None, None]
+        for index, layer in enumerate(self.layers):
+            assert isinstance(layer, DecoderLayer)
+            keys, values = layer.cross_attention.keys_values(memory)
+            cache.memory_keys[index] = keys.transpose(1, 2).contiguous()
+            cache.memory_values[index] = values.transpose(1, 2).contiguous()

@@ -41,23 +41,34 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, RouterRecord]:
         """x [L, hidden] -> [L, hidden] and what the router did."""
-        tokens = x.shape[0]
-        with torch.autocast(x.device.type, enabled=False):
-            logits = x.float() @ self.router.weight.float().t()
-            probabilities = logits.softmax(-1)
-        weights, chosen = probabilities.topk(self.top_k, -1)
-        weights = weights / weights.sum(-1, keepdim=True)
-        flat = chosen.flatten()
-        order = flat.argsort(stable=True)
-        counts = (flat[:, None] == torch.arange(self.experts, device=x.device)).sum(0)
-        rows = grouped_mlp(x[order // self.top_k], counts.cumsum(0).to(torch.int32), self.gate_up, self.down)
-        # The inverse of a permutation is a gather both ways: deterministic, unlike adding rows up.
-        mixed = rows[order.argsort()].view(tokens, self.top_k, -1)
-        out = (mixed * weights[..., None].to(mixed.dtype)).sum(1)
-
-        share = counts.to(torch.float32) / max(flat.shape[0], 1)
+        logits, probabilities, weights, chosen = self._route(x)
+        out, counts = self._mix(x, weights, chosen)
+        share = counts.to(torch.float32) / max(chosen.numel(), 1)
         balance = self.experts * (share * probabilities.sum(0)).sum()
         z = logits.logsumexp(-1).square().sum()
         with torch.no_grad():
             entropy = -(probabilities * probabilities.clamp(min=1e-9).log()).sum(-1).mean()
         return self.dropout(out), RouterRecord(balance, z, share, entropy)
+
+    def step(self, x: Tensor) -> Tensor:
+        """x [batch, hidden] -> the same, without a record: for generation."""
+        _, _, weights, chosen = self._route(x)
+        return self._mix(x, weights, chosen)[0]
+
+    def _route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits and probabilities [L, experts], weights and experts of the chosen [L, top_k]."""
+        with torch.autocast(x.device.type, enabled=False):
+            logits = x.float() @ self.router.weight.float().t()
+            probabilities = logits.softmax(-1)
+        weights, chosen = probabilities.topk(self.top_k, -1)
+        return logits, probabilities, weights / weights.sum(-1, keepdim=True), chosen
+
+    def _mix(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The chosen experts' outputs, weighted, [L, hidden]; and assignments an expert, int64 [experts]."""
+        flat = chosen.flatten()
+        order = flat.argsort(stable=True)
+        counts = (flat[:, None] == torch.arange(self.experts, device=x.device)).sum(0)
+        rows = grouped_mlp(x[order // self.top_k], counts.cumsum(0).to(torch.int32), self.gate_up, self.down)
+        # The inverse of a permutation is a gather both ways: deterministic, unlike adding rows up.
+        mixed = rows[order.argsort()].view(x.shape[0], self.top_k, -1)
+        return (mixed * weights[..., None].to(mixed.dtype)).sum(1), counts
