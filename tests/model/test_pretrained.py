@@ -63,6 +63,18 @@ def test_large_models_are_sharded(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("where", ["cpu", "auto", {"": "cpu"}], ids=str)
+def test_a_device_map_is_taken(saved, where):
+    pytest.importorskip("accelerate")
+    model, path = saved
+    again = GeneT5ForConditionalGeneration.from_pretrained(path, device_map=where)
+    assert {parameter.device.type for parameter in again.parameters()} == {"cpu"}
+    batch = tiny_batch(model, [12, 7], [6, 4])
+    with torch.no_grad():
+        torch.testing.assert_close(again(**batch).logits, model(**batch).logits)
+        torch.testing.assert_close(again(**batch).class_logits, model(**batch).class_logits)
+
+
 def test_half_precision_is_stored_but_not_trained(tmp_path):
     model = tiny_model(dtype=torch.float32)
     model.half().save_pretrained(tmp_path)

@@ -249,7 +249,10 @@ class BaseHead(nn.Module):
         streams = layout.codons[:, place]
         x = self._stem(streams, rows)
         if self.open_in is not None:
-            x = x + self.open_in(open_frames(streams).to(x.dtype).view(2, 3, rows, -1))
+            # An index and not a view: export cannot see that so many codons are whole rows.
+            step = torch.arange(self.stride, device=valid.device)
+            codon = self.stride * torch.arange(rows, device=valid.device)[:, None] + step
+            x = x + self.open_in(open_frames(streams).to(x.dtype)[:, :, codon].flatten(3))
         if self.tokens_in is not None and token_states is not None:
             assert token_of_base is not None
             x = x + self.tokens_in(token_states)[token_of_base[layout.centre]]
