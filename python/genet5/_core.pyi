@@ -229,16 +229,17 @@ def fit_gene_parameters(
         tuple[bytes, NDArray[np.float32], NDArray[np.float32], list[tuple[str, list[list[tuple[int, int]]]]], int]
     ],
     parameters_json: str,
-    rounds: int = 8,
+    rounds: int = 0,
     threads: int = 0,
     progress: Callable[[int, int, float, float], object] | None = None,
 ) -> str:
     """The parameters with weights and calibration fitted to validation regions.
 
     A region is its bases, ``classes`` and ``signals`` as for :class:`GeneDecoder`, its whole genes (strand, and the
-    coding parts of each isoform, 0-based in the region) and its genetic code. Deterministic. ``progress`` is called
-    after each weight with the round, the evaluations so far, the objective, and gene F1 in percent of the point that is
-    followed (at last of the result); what it raises stops the search.
+    coding parts of each isoform, 0-based in the region) and its genetic code. Weights of the spliced program are the
+    likeliest ones, those of the prokaryotes' what a search for gene F1 finds, in at most ``rounds`` rounds (0: as many
+    as usual). Deterministic. ``progress`` is called now and then with the round, the evaluations so far, the objective,
+    and gene F1 in percent (NaN where it is not known; at last that of the result); what it raises stops the fit.
     """
 
 def merge_priors(counts_json: list[str]) -> str: ...

@@ -87,6 +87,11 @@ def test_refusals(yeast):
     def stop(*step):
         raise RuntimeError("enough")
 
-    good = Region(empty.sequence, empty.classes, empty.signals, [("+", [[(3, 12)]])])
+    unsayable = Region(empty.sequence, empty.classes, empty.signals, [("+", [[(3, 12)]])])
+    with pytest.raises(InputError, match="can say none of the genes"):
+        fit_parameters([unsayable], initial)
+    sequence = b"TTTT" + b"ATG" + b"AAA" * 30 + b"TAA" + b"TTTT"
+    blank = np.zeros((len(sequence), 2, 6), np.float32)
+    good = Region(sequence, blank, blank, [("+", [[(4, len(sequence) - 4)]])])
     with pytest.raises(RuntimeError, match="enough"):
         fit_parameters([good], initial, progress=stop)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from genet5.cli import finetune
 from genet5.errors import InputError
 from genet5.train import toml
+from genet5.train.losses import intron_weight
 from genet5.train.options import TrainingOptions
 
 tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -99,3 +100,10 @@ plain = st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False
 @given(st.dictionaries(st.sampled_from("abcdef") | st.text(), plain | st.lists(st.integers(-9, 9)), max_size=5))
 def test_toml_reads_back(table):
     assert tomllib.loads(toml.dumps({"table": table, "other": {"none": None}})) == {"table": table, "other": {}}
+
+
+def test_rare_introns_weigh_more():
+    assert intron_weight({"genes": 5500, "introns": 280}) == pytest.approx(4.43, abs=0.01)
+    assert intron_weight({"genes": 100_000, "introns": 100}) == 5
+    assert intron_weight({"genes": 1000, "introns": 9000}) == 1
+    assert intron_weight({"genes": 4000, "introns": 3}) == intron_weight(None) == 1

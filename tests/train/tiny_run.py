@@ -41,6 +41,7 @@ class TinyDataset:
         self.target_lengths = generator.integers(3, 9, samples)
         self.seed, self.poisoned = seed, poisoned
         self.fingerprint = f"tiny {samples} {seed}"
+        self.metadata: dict[str, object] = {}
 
     def __len__(self) -> int:
         return len(self.target_lengths)

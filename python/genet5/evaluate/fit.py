@@ -48,7 +48,7 @@ def region_genes(annotation: _core.Annotation, seqid: str, start: int, end: int)
 def fit_parameters(
     regions: Iterable[Region],
     parameters_json: str,
-    rounds: int = 8,
+    rounds: int = 0,
     threads: int = 0,
     progress: Callable[[int, int, float, float], object] | None = None,
 ) -> str:

@@ -46,6 +46,7 @@ class GeneT5Config(PreTrainedConfig):
         gradient_checkpointing: recompute activations in the backward pass.
         init_std, init_embed_std, init_ffn_std, init_attn_std, init_moe_router_std: standard deviations of new weights.
         label_smoothing: of the text loss.
+        intron_weight: of introns' bases, donors and acceptors in the base head's losses; the trainer sets it.
         loss_weights: weight of each part (`text`, `class`, `signal`, `balance`, `router_z`) in `loss`.
         store_dtype: `float32` or `float16`, of the weights that `init_model.py` writes; they are loaded as float32.
         preset: the preset that this began as, or None.
@@ -97,6 +98,7 @@ class GeneT5Config(PreTrainedConfig):
         init_attn_std: float = 0.02,
         init_moe_router_std: float = 0.006,
         label_smoothing: float = 0.0,
+        intron_weight: float = 1.0,
         loss_weights: dict[str, float] | None = None,
         store_dtype: str = "float32",
         preset: str | None = None,
@@ -145,6 +147,7 @@ class GeneT5Config(PreTrainedConfig):
         self.init_attn_std = init_attn_std
         self.init_moe_router_std = init_moe_router_std
         self.label_smoothing = label_smoothing
+        self.intron_weight = intron_weight
         self.loss_weights = {**LOSS_WEIGHTS, **(loss_weights or {})}
         self.store_dtype = store_dtype
         self.preset = preset

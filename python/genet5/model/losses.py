@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from genet5.model.base_head import ACCEPTOR, DONOR, INTRON, SIGNALS
 from genet5.model.experts import RouterRecord
 
 _ROWS = 8192
@@ -30,16 +31,23 @@ def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     )
 
 
-def class_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of classes [B, 2] that are at least 0, logits [B, 2, 6]; sum and count."""
+def class_loss(logits: Tensor, labels: Tensor, intron_weight: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of classes [B, 2] that are at least 0, logits [B, 2, 6]; sum (introns weighted) and count."""
+    weights = logits.new_ones(logits.shape[-1], dtype=torch.float32)
+    weights[INTRON] = intron_weight
     targets = labels.to(torch.int64).flatten()
-    loss = F.cross_entropy(logits.float().reshape(-1, logits.shape[-1]), targets, ignore_index=-1, reduction="sum")
+    rows = logits.float().reshape(-1, logits.shape[-1])
+    loss = F.cross_entropy(rows, targets, weight=weights, ignore_index=-1, reduction="sum")
     return loss, (targets >= 0).sum()
 
 
-def signal_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy of candidates, both [n]; the sum."""
-    return F.binary_cross_entropy_with_logits(logits.float(), labels.to(torch.float32), reduction="sum")
+def signal_loss(logits: Tensor, labels: Tensor, taken: Tensor, intron_weight: float = 1.0) -> Tensor:
+    """Binary cross-entropy of signals [B, 2, 6] where `taken`; the sum, in which donors and acceptors weigh more."""
+    weights = logits.new_ones(SIGNALS, dtype=torch.float32)
+    weights[[DONOR, ACCEPTOR]] = intron_weight
+    weights = weights.expand(taken.shape)[taken]
+    targets = labels[taken].to(torch.float32)
+    return F.binary_cross_entropy_with_logits(logits[taken].float(), targets, weights, reduction="sum")
 
 
 def router_losses(records: list[RouterRecord]) -> dict[str, Tensor]:

@@ -380,10 +380,10 @@ class GeneT5ForConditionalGeneration(GeneT5PreTrainedModel, GenerationMixin):
         wanted = (signal_labels >= 0) if self.training and signal_labels is not None else None
         signal_logits, _candidates = self.signal_logits(evidence, wanted)
         if class_labels is not None:
-            sums["class"], counts["class"] = class_loss(evidence.class_logits, class_labels)
+            sums["class"], counts["class"] = class_loss(evidence.class_logits, class_labels, self.config.intron_weight)
         if signal_labels is not None:
             taken = (signal_labels >= 0) & (signal_logits.detach() != NO_CANDIDATE)
-            sums["signal"] = signal_loss(signal_logits[taken], signal_labels[taken])
+            sums["signal"] = signal_loss(signal_logits, signal_labels, taken, self.config.intron_weight)
             counts["signal"] = (signal_labels == 1).sum()
 
         logits = records = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,17 @@ def batch_counts(batch: Batch) -> dict[str, int]:
         counts["class"] = int(np.count_nonzero(batch.class_labels >= 0))
         counts["signal"] = int(np.count_nonzero(batch.signal_labels == 1))
     return counts
+
+
+def intron_weight(priors: Mapping[str, int] | None) -> float:
+    """Weight of introns that makes up for their rareness, from the counts of the training data's priors.
+
+    The square root of genes by introns, so that they neither go under nor take over, from 1 to 5; 1 where there are too
+    few to learn from (fewer than 20), as in prokaryotes.
+    """
+    if priors is None or priors["introns"] < 20:
+        return 1.0
+    return min(max(math.sqrt(priors["genes"] / priors["introns"]), 1.0), 5.0)
 
 
 def add_counts(into: dict[str, int], counts: Mapping[str, int]) -> None:

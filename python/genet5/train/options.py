@@ -61,6 +61,12 @@ class TrainingOptions:
         metavar="X",
     )
     base_weight: float = _option(1.0, "weight of the base head's losses (default: 1)", metavar="X")
+    intron_weight: float = _option(
+        0.0,
+        "weight of introns' bases and splice sites in the base head's losses; 0 makes up for rare introns: the square "
+        "root of genes by introns in the training data, from 1 to 5 (default: 0)",
+        metavar="X",
+    )
     text_every: int = _option(
         1, "train the decoder's loss only in every N-th optimiser step, to save time on a CPU (default: 1)", metavar="N"
     )
@@ -124,6 +130,7 @@ class TrainingOptions:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to less than 1"),
             ("text_weight", self.text_weight >= 0, "0 or more"),
             ("base_weight", self.base_weight >= 0, "0 or more"),
+            ("intron_weight", self.intron_weight >= 0, "0 or more"),
             ("text_every", self.text_every > 0, "at least 1"),
             ("early_stopping", self.early_stopping >= 0, "0 or more"),
             ("save_steps", self.save_steps >= 0, "0 or more"),

@@ -29,6 +29,7 @@ from genet5.train.losses import (
     TEXT_PARTS,
     LossMeter,
     add_counts,
+    intron_weight,
     means,
     normalised,
     weighted,
@@ -104,6 +105,7 @@ class Trainer:
         self.model = cast(Any, model)
         self.model.to(self.device)
         self.model.config.label_smoothing = options.label_smoothing
+        self.model.config.intron_weight = options.intron_weight or intron_weight(training.metadata.get("priors"))
         self._choose_trained_parts()
         self.world.equalise(self.model)
         self.optimizer = build_optimizer(self.model, options)

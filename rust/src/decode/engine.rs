@@ -163,6 +163,8 @@ pub struct Engine {
     openings: FxHashMap<(usize, usize), f64>,
     /// Events (boundary, strand, kind) that no path may have.
     banned: FxHashSet<(u32, u8, Event)>,
+    /// The only events that paths may have, where they are given.
+    only: Option<FxHashSet<(u32, u8, Event)>>,
 }
 
 /// `ln(exp(a) + exp(b))`.
@@ -236,6 +238,7 @@ impl Engine {
             wanted: Vec::new(),
             openings: FxHashMap::default(),
             banned: FxHashSet::default(),
+            only: None,
             tables,
             parameters,
         };
@@ -258,8 +261,15 @@ impl Engine {
         self.banned = banned;
     }
 
+    /// Leaves out all paths with any other events than these: boundary, strand, kind. Before anything is pushed.
+    pub fn allow_only(&mut self, events: FxHashSet<(u32, u8, Event)>) {
+        self.only = Some(events);
+    }
+
     fn is_banned(&self, position: usize, strand: usize, event: Event) -> bool {
-        !self.banned.is_empty() && self.banned.contains(&(position as u32, strand as u8, event))
+        let event = (position as u32, strand as u8, event);
+        !self.banned.is_empty() && self.banned.contains(&event)
+            || self.only.as_ref().is_some_and(|only| !only.contains(&event))
     }
 
     /// The values noted, by boundary and strand; complete after [`Engine::finish`].

@@ -561,6 +561,17 @@ proptest! {
             right[i] = sum + genes[i].1;
         }
         let total = (0..n).fold(scorer.annotation(&[]), |sum, i| add(sum, left[i] + scorer.space(Some(&genes[i].0), None)));
+        if !found.is_empty() && found.iter().all(|gene| !gene.partial_5 && !gene.partial_3) {
+            // The likelihood of the best annotation, were it the truth.
+            let truth = found.iter().map(|gene| (gene.strand, vec![gene.cds.clone()])).collect();
+            let reference = fit::reference(truth);
+            let example =
+                fit::Example { sequence: &bases, classes: &classes, signals: &signals, code, reference };
+            let likelihood = fit::likelihood::Truth::new(&example, &shared).log_likelihood(&example, &shared);
+            let returned: Vec<Candidate> = found.iter().map(|gene| candidate(gene, length)).collect();
+            let expected = scorer.annotation(&returned) - total;
+            prop_assert!((likelihood - expected).abs() < 1e-5, "{likelihood} {expected} {found:?}");
+        }
         for gene in &found {
             let wanted = candidate(gene, length);
             let i = genes.iter().position(|(other, _)| *other == wanted);

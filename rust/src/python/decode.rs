@@ -244,7 +244,7 @@ fn reference(genes: Vec<RegionGene>, length: u64) -> Result<Annotation> {
 
 /// Fits weights and calibration to validation regions; returns the parameters' JSON.
 #[pyfunction]
-#[pyo3(signature = (regions, parameters_json, rounds=8, threads=0, progress=None))]
+#[pyo3(signature = (regions, parameters_json, rounds=0, threads=0, progress=None))]
 fn fit_gene_parameters(
     py: Python<'_>,
     regions: Vec<Region<'_>>,
@@ -266,7 +266,7 @@ fn fit_gene_parameters(
     }
     let mut failure = None;
     let fitted = py.detach(|| {
-        fit::fit(&examples, &initial, fit::Search { rounds, threads }, |step| {
+        fit::fit(&examples, &initial, fit::Effort { rounds, threads }, |step| {
             let told = Python::attach(|py| -> PyResult<()> {
                 py.check_signals()?;
                 if let Some(progress) = &progress {
