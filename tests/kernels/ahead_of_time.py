@@ -25,11 +25,15 @@ TYPES = {
 
 
 class Machine(NamedTuple):
-    """Shared memory in bytes, registers a thread, bytes of spilled registers a thread (None without cuobjdump)."""
+    """Shared memory in bytes, registers a thread, bytes of spilled registers a thread (None without cuobjdump).
+
+    `warpgroup_products` counts Hopper's matrix instructions of whole warp groups: any other product is slower there.
+    """
 
     shared: int
     registers: int | None
     spilled: int | None
+    warpgroup_products: int
 
 
 def cuobjdump() -> str | None:
@@ -75,7 +79,7 @@ def compile_for(kernel, arguments: dict, constants: dict, capability: int, warps
         registers = int(re.search(r"REG:(\d+)", text).group(1))
         # Spills live on the stack; so would indexed local arrays, which these kernels have none of.
         spilled = int(re.search(r"STACK:(\d+)", text).group(1))
-    return Machine(compiled.metadata.shared, registers, spilled)
+    return Machine(compiled.metadata.shared, registers, spilled, compiled.asm["ptx"].count("wgmma.mma_async"))
 
 
 def attention_arguments(dtype: torch.dtype) -> dict:

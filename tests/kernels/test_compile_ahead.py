@@ -39,6 +39,7 @@ def _attention(kernel, shape, size, dtype, bias, dropout, capability):
     known = attention_triton.constants(heads, kv_heads, size, bias, dropout, precision, narrow, tile)
     machine = compile_for(KERNELS[kernel], attention_arguments(dtype), known, capability, tile.warps, tile.stages)
     _fits(machine, capability)
+    return machine
 
 
 @pytest.mark.parametrize("capability", SHARED_LIMIT)
@@ -46,7 +47,8 @@ def _attention(kernel, shape, size, dtype, bias, dropout, capability):
 def test_recipe(kernel, capability):
     """The encoder's window without dropout on one device, the decoder's with it on the other."""
     if capability == 90:
-        _attention(kernel, ENCODER, 64, "bf16", attention_triton.OWN_INDEX, False, capability)
+        machine = _attention(kernel, ENCODER, 64, "bf16", attention_triton.OWN_INDEX, False, capability)
+        assert machine.warpgroup_products > 0
     else:
         _attention(kernel, DECODER, 64, "bf16", attention_triton.OWN_INDEX, True, capability)
 
