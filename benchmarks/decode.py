@@ -176,7 +176,7 @@ def end_to_end(folder: str, train: list[str], fit: list[tuple[str, int, int]], t
         regions.append(Region(sequence, *evidence.of(sequence), genes))
 
     def follow(round_: int, evaluations: int, objective: float, gene_f1: float) -> None:
-        print(f"\r  round {round_}, {evaluations} evaluations, gene F1 {gene_f1:.1f}", end="", flush=True)
+        print(f"\r  round {round_}, {evaluations} evaluations, objective {objective:.2f}", end="", flush=True)
 
     begun = time.perf_counter()
     fitted = fit_parameters(regions, initial, threads=2, progress=follow)

@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument(
         "--test_seqids", default="", help="sequences to hold out and predict, comma separated; goes with --genome"
     )
-    parser.add_argument("--minutes", type=float, default=8.5, help="training time in minutes (default: 8.5)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="training time in minutes (default: 8)")
     parser.add_argument("--preset", default="micro", help="size of the model (default: micro)")
     options = parser.parse_args()
     if (options.genome is None) != (options.annotation is None) or (options.genome and not options.test_seqids):
