@@ -16,6 +16,7 @@ from genet5.cli.main import main
 from genet5.errors import InputError
 from genet5.model import GeneT5ForConditionalGeneration, building
 from genet5.model.resizing import grow_rows, resize_optimizer
+from genet5.model.tokens import builtin_tokens
 
 TINY = [
     word
@@ -26,7 +27,7 @@ TINY = [
 
 def build(data, **changes):
     golden = data / "dnabert2" / "golden" / "small"
-    tokens = building.default_tokens()
+    tokens = list(builtin_tokens())
     overrides = {"num_latents": 8, "decoder_layers": 4, "decoder_heads": 4, "decoder_kv_heads": 2, "num_experts": 2}
     overrides |= {"decoder_ff_dim": 64, "moe_top_k": 1, "init_attn_std": 0.004, **changes}
     config = building.new_configuration("micro", overrides, tokens, golden)
@@ -62,7 +63,7 @@ def test_the_decoder_begins_with_the_encoders_attention_pooled_by_group(data):
 def test_new_weights_follow_their_deviations_and_the_seed():
     stds = {"init_std": 0.11, "init_embed_std": 0.05, "init_ffn_std": 0.07, "init_attn_std": 0.03}
     config = tiny_config(hidden_size=64, **stds, init_moe_router_std=0.006, tie_weights=False)
-    tokens = building.default_tokens()
+    tokens = list(builtin_tokens())
     model, _ = building.build(config, tokens, 1)
     layer = model.decoder.layers[0]
     for weight, std in (
@@ -113,7 +114,7 @@ def test_init_writes_a_model_that_loads_and_reads_dna(tmp_path, capsys):
     ids = _core.Tokenizer(folder).encode(sequence)
     output = model(torch.from_numpy(ids.astype(np.int64))[None])
     assert output.class_logits.shape == (1, len(sequence), 2, 6)
-    assert _core.Tokenizer(folder).tokens == building.default_tokens()
+    assert _core.Tokenizer(folder).tokens == list(builtin_tokens())
 
 
 def test_init_takes_dnabert2_by_its_folder(data, tmp_path):
@@ -221,7 +222,7 @@ def test_a_checkpoint_that_is_not_dnabert2_is_refused_by_name(data, tmp_path):
     state = torch.load(golden / "pytorch_model.bin", weights_only=True)
     del state["bert.embeddings.LayerNorm.bias"]
     torch.save(state, tmp_path / "pytorch_model.bin")
-    tokens = building.default_tokens()
+    tokens = list(builtin_tokens())
     config = building.new_configuration("micro", {"decoder_heads": 4}, tokens, tmp_path)
     with pytest.raises(InputError, match=r"lacks embeddings\.LayerNorm\.bias"):
         building.build(config, tokens, 0, tmp_path)

@@ -44,7 +44,7 @@ def _block_size(rows: Tensor) -> int:
     return 64 if rows.shape[1] and float((rows[1] - rows[0]).to(torch.float64).mean()) >= 256 else 32
 
 
-def _stacks(rows: Tensor, block: int, heads: int, keys: int) -> Iterator[_Stack]:
+def _stacks(rows: Tensor, block: int, heads: int) -> Iterator[_Stack]:
     queries = rows.shape[1]
     count = -(-queries // block)
     device = rows.device
@@ -88,7 +88,7 @@ class _Problem:
         scale: float,
     ) -> None:
         self.queries, self.heads, self.size = q.shape
-        self.keys, self.kv_heads = k.shape[0], k.shape[1]
+        self.kv_heads = k.shape[1]
         self.group = self.heads // self.kv_heads
         self.dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
         self.block = _block_size(rows)
@@ -102,7 +102,7 @@ class _Problem:
 
     def stacks(self) -> Iterator[_Stack]:
         """Stacks of blocks, in order."""
-        return _stacks(self.rows, self.block, self.heads, self.keys) if self.queries else iter(())
+        return _stacks(self.rows, self.block, self.heads) if self.queries else iter(())
 
     def query_rows(self, x: Tensor, stack: _Stack) -> Tensor:
         """[queries, heads, d] -> [blocks, kv_heads, group * block, d] of a stack."""

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from genet5.model.configuration import GeneT5Config
 
-CLASSES = 6
 INTRON = 4
 SIGNALS = 6
 TSS, START, DONOR, ACCEPTOR, STOP, TTS = range(SIGNALS)

@@ -13,7 +13,7 @@ from genet5.model import dnabert2
 from genet5.model.configuration import GeneT5Config
 from genet5.model.modeling import GeneT5ForConditionalGeneration
 from genet5.model.resizing import grow_rows
-from genet5.model.tokens import builtin_tokens, token_ids
+from genet5.model.tokens import token_ids
 
 
 class PartSource(NamedTuple):
@@ -137,8 +137,3 @@ def _sources(
         else PartSource("output head", f"new, std {config.init_embed_std:g}", count(model.lm_head)),
     ]
     return rows
-
-
-def default_tokens() -> list[str]:
-    """The built-in tokenizer's tokens."""
-    return list(builtin_tokens())

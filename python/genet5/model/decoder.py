@@ -54,8 +54,8 @@ def decoder_layout(offsets: Tensor, memory_offsets: Tensor, tokens: int, memory:
     return DecoderLayout(offsets, memory_offsets, blocks, own, cross)
 
 
-class SelfAttention(nn.Module):
-    """Causal attention on the last tokens, grouped key/value heads."""
+class GroupedAttention(nn.Module):
+    """Projections of attention with fewer key/value heads than query heads."""
 
     def __init__(self, config: GeneT5Config) -> None:
         super().__init__()
@@ -65,6 +65,10 @@ class SelfAttention(nn.Module):
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * self.kv_heads * self.size)
         self.out = nn.Linear(width, width)
+
+
+class SelfAttention(GroupedAttention):
+    """Causal attention on the last tokens."""
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q = self.query(x).view(-1, self.heads, self.size)
@@ -82,17 +86,8 @@ class SelfAttention(nn.Module):
         return self.out(window_decode_step(q, k, v, keys, values, positions, slopes).flatten(1))
 
 
-class CrossAttention(nn.Module):
-    """A block's query on the segment's memory, grouped key/value heads."""
-
-    def __init__(self, config: GeneT5Config) -> None:
-        super().__init__()
-        width = config.hidden_size
-        self.heads, self.kv_heads = config.decoder_heads, config.decoder_kv_heads
-        self.size = width // self.heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * self.kv_heads * self.size)
-        self.out = nn.Linear(width, width)
+class CrossAttention(GroupedAttention):
+    """A block's query on the segment's memory."""
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """[..., hidden] -> keys and values [..., kv_heads, d]."""

@@ -107,7 +107,6 @@ class GeneT5PreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ["EncoderLayer", "LatentLayer", "DecoderLayer", "BaseHead"]  # noqa: RUF012
-    _supports_cache_class = True
 
     def _init_weights(self, module: Any) -> None:
         initialise_module(module, cast(GeneT5Config, self.config))
