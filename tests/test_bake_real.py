@@ -101,6 +101,53 @@ def test_everything_reads_back(genome, folder, fewest, data, tokenizer, tmp_path
     assert len(whole) >= fewest, (len(whole), len(chains))
 
 
+LARGE = [
+    "aeropyrum_pernix_k1",
+    "arabidopsis_1pct",
+    "celegans_1pct",
+    "celegans_chrI_ensembl",
+    "chlamydia_trachomatis",
+    "clostridium_cellulosi",
+    "deinococcus_deserti",
+    "drosophila_1pct",
+    "drosophila_chr2R_lifted",
+    "ecoli_k12_mg1655",
+    "halobacterium_salinarum_r1",
+    "human_chrY_ensembl75",
+    "mycoplasma_mycoides",
+    "saccharomyces_cerevisiae_sgd",
+    "schizosaccharomyces_pombe",
+    "streptococcus_pyogenes_m1gas",
+    "synechocystis_pcc6803",
+    "trypanosoma_brucei_chr1",
+    "vibrio_fischeri_es114",
+]
+
+
+@pytest.mark.parametrize(
+    "genome", ["mycoplasma_genitalium_g37", *(pytest.param(name, marks=pytest.mark.long) for name in LARGE)]
+)
+def test_every_baked_window_has_hugging_face_ids(genome, data, tokenizer, tmp_path):
+    """Overlapping windows share the tokens of what they have in common: the ids must be those of each window alone."""
+    tokenizers = pytest.importorskip("tokenizers")
+    theirs = tokenizers.Tokenizer.from_file(str(tokenizer))
+    raw = tmp_path / "raw" / "unicellular" / "genome"
+    raw.mkdir(parents=True)
+    for name in ("genome.fna.gz", "genes.gff3.gz"):
+        (raw / name).symlink_to(data / "genomes" / genome / name)
+    options = BakeOptions(window_size=10_000, n_workers=2, intergenic_fraction=10, organelles=True, lenient=True)
+    bake(tmp_path / "raw", tmp_path / "out", tokenizer, options)
+    for half in ("training", "validation"):
+        file = _core.PackedFile(tmp_path / "out" / f"{half}.packed")
+        for begin in range(0, file.n_segments, 256):
+            segments = [file.segment(i) for i in range(begin, min(begin + 256, file.n_segments))]
+            # Other letters than N are N in the file's DNA; their tokens differ.
+            expected = theirs.encode_batch([segment["dna"] for segment in segments], add_special_tokens=False)
+            for segment, one in zip(segments, expected, strict=True):
+                ids = segment["tokens"].tolist()
+                assert 0 in ids or ids == one.ids, (segment["seqid"], segment["start"])
+
+
 def test_priors_are_counted_from_training_genes(data, tokenizer, tmp_path):
     source = data / "genomes" / "mycoplasma_genitalium_g37"
     raw = tmp_path / "raw" / "mycoplasma_genitalium"

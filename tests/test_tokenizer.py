@@ -50,6 +50,36 @@ def pair(grown):
     return load_tokenizer(grown), tokenizers.Tokenizer.from_file(str(grown / "tokenizer.json"))
 
 
+# Every genome of the test data.
+GENOMES = [
+    "aeropyrum_pernix_k1",
+    "arabidopsis_1pct",
+    "celegans_1pct",
+    "celegans_chrI_ensembl",
+    "chlamydia_trachomatis",
+    "clostridium_cellulosi",
+    "deinococcus_deserti",
+    "drosophila_1pct",
+    "drosophila_chr2R_lifted",
+    "ecoli_k12_mg1655",
+    "halobacterium_salinarum_r1",
+    "human_chrY_ensembl75",
+    "mycoplasma_genitalium_g37",
+    "mycoplasma_mycoides",
+    "saccharomyces_cerevisiae_ncbi",
+    "saccharomyces_cerevisiae_sgd",
+    "schizosaccharomyces_pombe",
+    "streptococcus_pyogenes_m1gas",
+    "synechocystis_pcc6803",
+    "tiny_enterobacteria_phages",
+    "tiny_lambda",
+    "tiny_phix174",
+    "tiny_sarscov2",
+    "trypanosoma_brucei_chr1",
+    "vibrio_fischeri_es114",
+]
+
+
 def windows(genome: Path, size: int, step: int) -> list[str]:
     sequences: list[list[str]] = []
     with gzip.open(genome, "rt") as file:
@@ -88,18 +118,7 @@ def test_windows_with_runs_of_n_have_hugging_face_ids(pair):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "species",
-    [
-        "saccharomyces_cerevisiae_sgd",
-        "schizosaccharomyces_pombe",
-        "ecoli_k12_mg1655",
-        "halobacterium_salinarum_r1",
-        "celegans_chrI_ensembl",
-        "trypanosoma_brucei_chr1",
-        "clostridium_cellulosi",
-    ],
-)
+@pytest.mark.parametrize("species", GENOMES)
 def test_all_windows_of_a_genome_have_hugging_face_ids(pair, data, species):
     every = windows(data / "genomes" / species / "genome.fna.gz", 10_000, 10_000)
     for begin in range(0, len(every), 200):

@@ -20,7 +20,6 @@ Many sequences at once, on several threads:
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from importlib.resources import as_file, files
 from os import PathLike
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from genet5._core import Annotation, Tokenizer, append_tokens, builtin_tokens
 from genet5.errors import FormatError
+from genet5.files import write_whole
 
 __all__ = [
     "Tokenizer",
@@ -110,15 +110,4 @@ def read_token_list(path: str | PathLike[str]) -> list[str]:
 
 def write_token_list(path: str | PathLike[str], tokens: Sequence[str]) -> None:
     """Write tokens one a line; the file appears whole or not at all."""
-    path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".tokens-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write("".join(f"{token}\n" for token in tokens))
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    write_whole(path, "".join(f"{token}\n" for token in tokens))

@@ -1,5 +1,6 @@
 //! FASTA genomes.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use rustc_hash::FxHashMap;
@@ -123,7 +124,8 @@ const KIND: [u8; 256] = {
 /// FASTA records of `bytes[from..]`; lines are counted from the start of `bytes`.
 fn parse(path: &Path, bytes: &[u8], from: usize) -> Result<Genome> {
     let mut sequences: Vec<Sequence> = Vec::new();
-    let mut seen: FxHashMap<&[u8], usize> = FxHashMap::default();
+    // As text: two ids whose odd bytes are replaced by the same character are one.
+    let mut seen: FxHashMap<Cow<'_, str>, usize> = FxHashMap::default();
     let fail = |at: usize, message: String| Err(Error::format(path, input::line_of(bytes, at), message));
     let mut at = from;
     while at < bytes.len() {
@@ -143,11 +145,10 @@ fn parse(path: &Path, bytes: &[u8], from: usize) -> Result<Genome> {
         if id.is_empty() {
             return fail(at, "the header has no sequence id after '>'".into());
         }
-        if let Some(&first) = seen.get(id) {
+        if let Some(first) = seen.insert(String::from_utf8_lossy(id), at) {
             let first = input::line_of(bytes, first);
             return fail(at, format!("the sequence id '{}' was given before, on line {first}", lossy(id)));
         }
-        seen.insert(id, at);
         let header_at = at;
         at = (end + 1).min(bytes.len());
         let next = next_header(bytes, at);
@@ -279,5 +280,7 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(message), "{error} | {message}");
         }
+        let twice = Genome::from_bytes(Path::new("x.fa"), b">\xffa\nA\n>\xfea\nA\n").unwrap_err().to_string();
+        assert!(twice.contains("line 3") && twice.contains("was given before"), "{twice}");
     }
 }

@@ -8,26 +8,27 @@ nothing but the input, the flags and the seed decides the bytes. This module imp
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import genet5
 from genet5 import _core
 from genet5.data.species import Species, discover, with_sequences
 from genet5.data.taxa import Limits, read_limits
 from genet5.errors import InputError, UnavailableError
+from genet5.files import write_whole
+
+# A small genome is baked in less time than these take to import: only the runs that need them do.
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 TRAINING, VALIDATION, REPORT, NEW_TOKENS = "training.packed", "validation.packed", "bake.json", "new_tokens.txt"
 PARTS = ".parts"  # in the output folder, until all species are baked
@@ -112,12 +113,19 @@ def bake(
         _prepare_output(output)
 
     with _executor(options, len(species)) as executor:
-        scans = list(executor.map(_scan, [json.dumps(config) for config in configs]))
+        kept = None
+        if executor is None and len(configs) == 1 and not options.dry_run:
+            # One species stays in memory between the two; of many, what was read would pile up.
+            kept = _core.BakeScan(json.dumps(configs[0]))
+            scans = [json.loads(kept.needs)]
+        else:
+            scans = _map(executor, _scan, [json.dumps(config) for config in configs])
         _check_seqids(species, scans, options)
-        _check_tokens(scans, tokenizer_file, output, options, say)
+        if _check_tokens(scans, tokenizer_file, output, options, say):
+            kept = None
         if options.dry_run:
             return _dry_run(executor, species, configs, say)
-        reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say)
+        reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say, kept)
     return _join(species, reports, tokenizer_file, output, options, say)
 
 
@@ -149,36 +157,29 @@ def _plan(config: str) -> dict[str, Any]:
     return json.loads(_core.bake_plan(config))
 
 
-def _bake_species(config: str, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def _bake_species(
+    config: str, progress: Callable[[int, int], None] | None = None, scan: _core.BakeScan | None = None
+) -> dict[str, Any]:
     start = time.perf_counter()
-    report = json.loads(_core.bake_species(config, progress))
+    report = json.loads(_core.bake_species(config, progress, scan))
     return {"report": report, "seconds": time.perf_counter() - start}
 
 
-class _Inline(Executor):
-    """Runs work at once in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
-        return map(fn, *iterables)
+def _map(executor: Executor | None, work: Callable[[str], Any], configs: Iterable[str]) -> list[Any]:
+    return list(map(work, configs) if executor is None else executor.map(work, configs))
 
 
 @contextlib.contextmanager
-def _executor(options: BakeOptions, pieces: int) -> Iterator[Executor]:
+def _executor(options: BakeOptions, pieces: int) -> Iterator[Executor | None]:
+    """Where species are baked; None is this process."""
     if options.scheduler:
         with _dask(options.scheduler) as executor:
             yield executor
     elif options.species_parallel == 1 or pieces == 1:
-        yield _Inline()
+        yield None
     else:
         import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
 
         # Fresh processes: a fork would copy whatever the caller has open.
         context = multiprocessing.get_context("spawn")
@@ -216,8 +217,12 @@ def _tokenizer_file(path: Path) -> Path:
 def _prepare_output(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     # Whether we may write there is better known now than after hours.
-    with tempfile.TemporaryFile(dir=output):
-        pass
+    probe = output / f".probe-{os.getpid()}"
+    try:
+        probe.touch()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(output)) from error
+    probe.unlink()
 
 
 def _config(species: Species, options: BakeOptions, limits: Limits, tokenizer: Path) -> dict[str, Any]:
@@ -297,14 +302,14 @@ def _some(ids: set[str]) -> str:
 
 def _check_tokens(
     scans: Sequence[Mapping[str, Any]], tokenizer: Path, output: Path, options: BakeOptions, say: _Log
-) -> None:
-    """Stop, or grow the tokenizer, where it lacks tokens that sentences need."""
+) -> bool:
+    """Stop, or grow the tokenizer, where it lacks tokens that sentences need. Whether it has grown."""
     # The core gives built-in tokens first, in the order of their list; new biotypes follow in alphabetical order.
     builtin = list(dict.fromkeys(token for scan in scans for token in scan["missing_builtin"]))
     biotypes = sorted({token for scan in scans for token in scan["missing_biotypes"]})
     missing = builtin + biotypes
     if not missing:
-        return
+        return False
     folder = tokenizer.parent
     has_weights = (folder / "config.json").is_file() and any(
         next(folder.glob(pattern), None) for pattern in ("*.safetensors", "pytorch_model*.bin")
@@ -313,6 +318,8 @@ def _check_tokens(
         _core.append_tokens(tokenizer, missing)
         say(f"appended {len(missing)} tokens to {tokenizer}")
         if has_weights:
+            import subprocess
+
             command = [sys.executable, "-m", "genet5.cli.main", "resize", str(folder), str(folder)]
             done = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
             if done.returncode != 0:
@@ -320,13 +327,13 @@ def _check_tokens(
                     f"the tokenizer {tokenizer} has grown, but resizing the model beside it failed; "
                     f"run bin/resize_model.py {folder} {folder}"
                 )
-        return
+        return True
     shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     if options.dry_run:
         say(f"warning: {tokenizer} lacks {len(missing)} tokens that sentences need: {shown}")
-        return
+        return False
     file = output / NEW_TOKENS
-    _write_whole(file, "".join(f"{token}\n" for token in missing))
+    write_whole(file, "".join(f"{token}\n" for token in missing))
     resize = f"\n    python bin/resize_model.py {folder} {folder}"
     raise InputError(
         f"{tokenizer} lacks {len(missing)} tokens that sentences need ({shown}); they are in {file}. Append them and "
@@ -351,13 +358,14 @@ def _fingerprint(config: Mapping[str, Any], tokenizer_hash: str) -> str:
 
 
 def _bake_all(
-    executor: Executor,
+    executor: Executor | None,
     species: Sequence[Species],
     configs: Sequence[dict[str, Any]],
     tokenizer: Path,
     output: Path,
     options: BakeOptions,
     say: _Log,
+    scan: _core.BakeScan | None,
 ) -> list[dict[str, Any]]:
     """Bake each species into its parts, and return the reports in the order of the species."""
     parts = (output / PARTS).resolve()
@@ -383,13 +391,13 @@ def _bake_all(
             reports[i] = kept
             say(f"{one.name}: kept from the earlier run")
     all_size = sum(sizes[i] for i in to_bake)
-    inline = isinstance(executor, _Inline)
 
     def finish(i: int, result: Mapping[str, Any]) -> None:
         nonlocal done_size
         report = result["report"]
         reports[i] = report
-        _write_whole(parts / f"{species[i].name}.json", json.dumps({"fingerprint": fingerprints[i], "report": report}))
+        kept_report = json.dumps({"fingerprint": fingerprints[i], "report": report})
+        write_whole(parts / f"{species[i].name}.json", kept_report, sync=False)
         done_size += sizes[i]
         done = sum(reports[j] is not None for j in to_bake)
         left = (time.perf_counter() - start) * (all_size - done_size) / max(done_size, 1)
@@ -398,7 +406,7 @@ def _bake_all(
             say(f"  {done} of {len(to_bake)} species, about {_time(left)} left")
 
     for i in to_bake:
-        if inline:
+        if executor is None:
             name, began = species[i].name, time.perf_counter()
 
             def progress(bases: int, total: int, name: str = name, began: float = began) -> None:
@@ -408,9 +416,13 @@ def _bake_all(
                     f"{name}: {bases / 1e6:.1f} of {total / 1e6:.1f} Mb, {rate / 1e6:.1f} Mb/s, {_time(left)} left"
                 )
 
-            finish(i, _bake_species(json.dumps(configs[i]), progress))
+            finish(i, _bake_species(json.dumps(configs[i]), progress, scan))
         else:
             waiting[executor.submit(_bake_species, json.dumps(configs[i]))] = i
+    if not waiting:
+        return [report for report in reports if report is not None]
+    from concurrent.futures import as_completed
+
     try:
         for future in as_completed(waiting):
             finish(waiting[future], future.result())
@@ -471,13 +483,16 @@ def _join(
             "no training window is left in any species; bake.json of a --dry_run tells what was left out and why"
         )
     # Both files are whole before either gets its name.
-    unfinished = {name: parts / name for name in (TRAINING, VALIDATION)}
-    for name, path in unfinished.items():
-        _core.merge_packed([parts / f"{one.name}.{name}" for one in species], path)
+    if len(species) == 1:
+        unfinished = {name: parts / f"{species[0].name}.{name}" for name in (TRAINING, VALIDATION)}
+    else:
+        unfinished = {name: parts / name for name in (TRAINING, VALIDATION)}
+        for name, path in unfinished.items():
+            _core.merge_packed([parts / f"{one.name}.{name}" for one in species], path)
     report = _report(species, reports, tokenizer, options, unfinished)
     for name, path in unfinished.items():
         path.replace(output / name)
-    _write_whole(output / REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
+    write_whole(output / REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
     shutil.rmtree(parts, ignore_errors=True)
     (output / NEW_TOKENS).unlink(missing_ok=True)
     for name in unfinished:
@@ -522,9 +537,9 @@ def _report(
 
 
 def _dry_run(
-    executor: Executor, species: Sequence[Species], configs: Sequence[dict[str, Any]], say: _Log
+    executor: Executor | None, species: Sequence[Species], configs: Sequence[dict[str, Any]], say: _Log
 ) -> dict[str, Any]:
-    reports = list(executor.map(_plan, [json.dumps(config) for config in configs]))
+    reports = _map(executor, _plan, [json.dumps(config) for config in configs])
     for one, report in zip(species, reports, strict=True):
         windows = {half: report[half]["windows"] for half in ("training", "validation")}
         say(
@@ -537,26 +552,3 @@ def _dry_run(
     total = sum(report["estimated_bytes"] for report in reports)
     say(f"{len(species)} species, about {total / 1e6:.1f} MB; nothing was written")
     return {"species": {one.name: report for one, report in zip(species, reports, strict=True)}}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the whole new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+RESOURCES = Path(__file__).parent.parent / "resources"
 DEFAULT_TAXON = "unicellular"
 SHORTEST_DEFAULT_WINDOW = 10_000  # bp
 
@@ -62,7 +62,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _resource(name: str) -> dict[str, Any]:
-    return tomllib.loads((resources.files("genet5") / "resources" / name).read_text(encoding="utf-8"))
+    return tomllib.loads((RESOURCES / name).read_text(encoding="utf-8"))
 
 
 @cache

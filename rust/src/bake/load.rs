@@ -79,32 +79,67 @@ fn fit(annotations: Vec<Annotation>, genome: &[Outline<'_>], config: &Config) ->
     Ok(all)
 }
 
-impl Loaded {
-    /// Reads and checks a species. Runs on the caller's rayon pool.
-    pub fn read(config: &Config) -> Result<(Source, Loaded)> {
+/// The files of a species as they were read.
+pub struct Files {
+    source: Source,
+    annotations: Vec<Annotation>,
+    seen: Vec<Seen>,
+}
+
+/// A sequence as its file has it, without its bases.
+struct Seen {
+    id: String,
+    length: u64,
+    circular: bool,
+    n_runs: Vec<Interval>,
+    organelle: Option<Organelle>,
+}
+
+impl Files {
+    /// Reads genome and annotation side by side. Runs on the caller's rayon pool.
+    pub fn read(config: &Config) -> Result<Files> {
         let read_genome = || -> Result<_> {
             let source = Source::open(&config.genome, config.keep_bytes)?;
             let mut seen = Vec::new();
             source.visit(|_, batch| {
-                seen.par_extend(batch.par_iter().map(|sequence| {
-                    let organelle = Organelle::of(&sequence.id, &sequence.description);
-                    let length = sequence.bases.len() as u64;
-                    (sequence.id.clone(), length, sequence.circular, n_runs(&sequence.bases), organelle)
+                seen.par_extend(batch.par_iter().map(|sequence| Seen {
+                    id: sequence.id.clone(),
+                    length: sequence.bases.len() as u64,
+                    circular: sequence.circular,
+                    n_runs: n_runs(&sequence.bases),
+                    organelle: Organelle::of(&sequence.id, &sequence.description),
                 }));
                 Ok(())
             })?;
-            source.check_ids(seen.iter().map(|(id, ..)| id.as_str()))?;
+            source.check_ids(seen.iter().map(|sequence| sequence.id.as_str()))?;
             Ok((source, seen))
         };
-        let (genome, annotation) = rayon::join(read_genome, || read_annotation(config));
+        let (genome, annotations) = rayon::join(read_genome, || read_annotation(config));
         let (source, seen) = genome?;
+        Ok(Files { source, annotations: annotations?, seen })
+    }
+
+    pub fn annotations(&self) -> &[Annotation] {
+        &self.annotations
+    }
+
+    /// Ids of all sequences of the genome.
+    pub fn seqids(&self) -> impl Iterator<Item = &str> {
+        self.seen.iter().map(|sequence| sequence.id.as_str())
+    }
+}
+
+impl Loaded {
+    /// Checks what was read and decides what each sequence is for.
+    pub fn new(config: &Config, files: Files) -> Result<(Source, Loaded)> {
+        let Files { source, annotations, seen } = files;
         let outlines: Vec<Outline<'_>> =
-            seen.iter().map(|&(ref id, length, circular, ..)| Outline { id, length, circular }).collect();
-        let annotation = fit(annotation?, &outlines, config)?;
+            seen.iter().map(|&Seen { ref id, length, circular, .. }| Outline { id, length, circular }).collect();
+        let annotation = fit(annotations, &outlines, config)?;
 
         let mut sequences = Vec::with_capacity(seen.len());
         let mut start = 0;
-        for (number, (id, length, _, n_runs, organelle)) in seen.into_iter().enumerate() {
+        for (number, Seen { id, length, n_runs, organelle, .. }) in seen.into_iter().enumerate() {
             let end = start + annotation.genes[start..].partition_point(|gene| gene.seqid as usize == number);
             sequences.push(Facts {
                 code: genetic_code(config, &id, organelle, annotation.genetic_codes[number])?,

@@ -24,14 +24,14 @@ pub use organelle::Organelle;
 pub use segments::{Segment, SegmentCounts};
 pub use write::{COMPLEX, EASY, TYPICAL};
 
-use crate::annotation::biotype;
+use crate::annotation::{Annotation, biotype};
 use crate::decode::priors::PriorCounts;
 use crate::error::{Error, Result};
 use crate::fasta::{self, Genome};
 use crate::language::{Vocabulary, biotype_token, builtin_tokens};
 use crate::tokenizer::{self, Tokenizer};
 use crate::windows::{self, Placed, Plan, Sequence};
-use load::Loaded;
+use load::{Files, Loaded};
 use report::Report;
 use segments::{Maker, SequenceGenes};
 use source::Source;
@@ -59,8 +59,8 @@ fn pool(config: &Config) -> Result<rayon::ThreadPool> {
     })
 }
 
-fn place(config: &Config) -> Result<Placement> {
-    let (source, species) = Loaded::read(config)?;
+fn place(config: &Config, files: Files) -> Result<Placement> {
+    let (source, species) = Loaded::new(config, files)?;
     let (mut genes, mut sequences) = (Vec::new(), Vec::new());
     source.visit(|first, batch| {
         let made = batch.par_iter().enumerate().map(|(i, sequence)| {
@@ -87,11 +87,48 @@ fn place(config: &Config) -> Result<Placement> {
     Ok(Placement { source, species, genes, sequences, plan })
 }
 
+/// A species as it was read to learn what it needs; baking can go on from here.
+pub struct Scan {
+    tokenizer: Tokenizer,
+    files: Files,
+}
+
+/// Reads a whole species. [`Scan::needs`] tells what it needs.
+pub fn read(config: &Config) -> Result<Scan> {
+    let (tokenizer, files) =
+        pool(config)?.install(|| rayon::join(|| Tokenizer::load(&config.tokenizer), || Files::read(config)));
+    Ok(Scan { tokenizer: tokenizer?, files: files? })
+}
+
+impl Scan {
+    pub fn needs(&self) -> Value {
+        let mut seqids: BTreeSet<&str> = self.files.seqids().collect();
+        seqids.extend(self.files.annotations().iter().flat_map(|annotation| &annotation.seqids).map(String::as_str));
+        needs(&self.tokenizer, self.files.annotations(), &seqids)
+    }
+}
+
 /// What a species needs before it can be baked: `missing_builtin` and `missing_biotypes` (tokens that the tokenizer lacks) and
-/// `seqids` (all sequences).
+/// `seqids` (all sequences). Reads the annotation alone where that tells.
 pub fn scan(config: &Config) -> Result<Value> {
     let tokenizer = Tokenizer::load(&config.tokenizer)?;
     let annotations = pool(config)?.install(|| load::read_annotation(config))?;
+    let mut seqids: BTreeSet<&str> =
+        annotations.iter().flat_map(|annotation| &annotation.seqids).map(String::as_str).collect();
+    let named = [&config.validation_seqids, &config.test_seqids, &config.exclude_seqids];
+    let unknown = |id: &String| !seqids.contains(id.as_str());
+    // A sequence without a gene is in the genome alone, which is read only for that.
+    let mut in_genome: Vec<String> = Vec::new();
+    if named.into_iter().flatten().chain(config.codes.keys()).any(unknown) {
+        for path in &config.genome {
+            in_genome.extend(Genome::read(path)?.sequences.into_iter().map(|sequence| sequence.id));
+        }
+    }
+    seqids.extend(in_genome.iter().map(String::as_str));
+    Ok(needs(&tokenizer, &annotations, &seqids))
+}
+
+fn needs(tokenizer: &Tokenizer, annotations: &[Annotation], seqids: &BTreeSet<&str>) -> Value {
     let builtin: Vec<String> = builtin_tokens().into_iter().filter(|token| tokenizer.id(token).is_none()).collect();
     let mut biotypes: BTreeSet<String> = BTreeSet::new();
     for gene in annotations.iter().flat_map(|annotation| &annotation.genes) {
@@ -105,22 +142,13 @@ pub fn scan(config: &Config) -> Result<Value> {
             }
         }
     }
-    let mut seqids: BTreeSet<String> = annotations.into_iter().flat_map(|annotation| annotation.seqids).collect();
-    let named = [&config.validation_seqids, &config.test_seqids, &config.exclude_seqids];
-    let unknown = |id: &String| !seqids.contains(id);
-    // A sequence without a gene is in the genome alone, which is read only for that.
-    if named.into_iter().flatten().chain(config.codes.keys()).any(unknown) {
-        for path in &config.genome {
-            seqids.extend(Genome::read(path)?.sequences.into_iter().map(|sequence| sequence.id));
-        }
-    }
-    Ok(json!({ "missing_builtin": builtin, "missing_biotypes": biotypes, "seqids": seqids }))
+    json!({ "missing_builtin": builtin, "missing_biotypes": biotypes, "seqids": seqids })
 }
 
 /// What a bake would make, without windows being encoded.
 pub fn plan_only(config: &Config) -> Result<Value> {
     pool(config)?.install(|| {
-        let placement = place(config)?;
+        let placement = place(config, Files::read(config)?)?;
         let mut report =
             Report::new(config, &placement.species, &placement.sequences, &placement.genes, &placement.plan);
         report.estimate();
@@ -129,14 +157,14 @@ pub fn plan_only(config: &Config) -> Result<Value> {
 }
 
 /// Bakes a species into the two files that `config` names, and returns the report.
-pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
+pub fn bake(config: &Config, scan: Scan, progress: &Progress<'_>) -> Result<Value> {
     let (Some(training), Some(validation)) = (&config.training, &config.validation) else {
         return Err(Error::input("bake configuration: 'training' and 'validation' name the files to write"));
     };
-    let tokenizer = Tokenizer::load(&config.tokenizer)?;
+    let Scan { tokenizer, files } = scan;
     let vocabulary = Vocabulary::from_tokens(tokenizer.tokens().to_vec())?;
     pool(config)?.install(|| {
-        let Placement { source, species, genes, sequences, plan } = place(config)?;
+        let Placement { source, species, genes, sequences, plan } = place(config, files)?;
         progress(0, 1)?;
         let tracks = Tracks::read(config, &species)?;
         let maker = Maker {
@@ -174,10 +202,13 @@ pub fn bake(config: &Config, progress: &Progress<'_>) -> Result<Value> {
             }
             Ok(())
         })?;
-        for ((writer, _, counts), is_training) in halves.into_iter().zip([true, false]) {
-            let packs = writer.finish(&report.metadata(config, is_training.then_some(&priors)))?;
-            report.add(is_training, counts, packs);
-        }
+        let [(training, _, training_counts), (validation, _, validation_counts)] = halves;
+        let metadata = [report.metadata(config, Some(&priors)), report.metadata(config, None)];
+        // Both wait for the disk: side by side.
+        let (training_packs, validation_packs) =
+            rayon::join(|| training.finish(&metadata[0]), || validation.finish(&metadata[1]));
+        report.add(true, training_counts, training_packs?);
+        report.add(false, validation_counts, validation_packs?);
         Ok(report.into_value())
     })
 }

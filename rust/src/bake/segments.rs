@@ -9,7 +9,7 @@ use super::tracks::Tracks;
 use crate::dna::reverse_complement;
 use crate::error::Result;
 use crate::language::{self, ClippedWindow, IgnoredGene, PreparedGene, Reason, Telling, Vocabulary};
-use crate::tokenizer::{Scratch, Tokenizer};
+use crate::tokenizer::{Place, Scratch, Tokenizer};
 use crate::windows::{Placed, SpanIndex};
 
 /// A window of which more than this share takes no loss is left out.
@@ -130,7 +130,9 @@ impl Maker<'_> {
         let labels = language::encode(&clipped.genes, self.vocabulary)?;
         let bases = bases_of(window, sequence);
         let mut tokens = Vec::with_capacity(bases.len() / 4 + 8);
-        self.tokenizer.encode_into(&bases, scratch, &mut tokens);
+        // A window that overlaps the one before shares tokens with it.
+        let place = (!window.reverse).then_some(Place { sequence: window.sequence, start: window.start });
+        self.tokenizer.encode_placed(&bases, place, scratch, &mut tokens);
         let tracks = self.tracks.map(|tracks| {
             let (bytes, hinted) = tracks.of_window(window, &bases, &tokens, self.tokenizer, self.species);
             counts.windows_with_hints += u64::from(hinted);

@@ -1,6 +1,8 @@
 //! `bake` and `windows` as Python sees them. Configurations and reports cross as JSON: they are small, and each side
 //! checks them in its own types.
 
+use std::sync::Mutex;
+
 use pyo3::prelude::*;
 
 use crate::bake::{self, Config};
@@ -21,6 +23,26 @@ fn bake_scan(py: Python<'_>, config: &str) -> PyResult<String> {
     Ok(py.detach(|| bake::scan(&config))?.to_string())
 }
 
+/// A species read as a whole to learn what it needs, from which one `bake_species` can go on.
+#[pyclass(frozen, module = "genet5._core")]
+struct BakeScan {
+    scan: Mutex<Option<bake::Scan>>,
+    /// The JSON that `bake_scan` gives.
+    #[pyo3(get)]
+    needs: String,
+}
+
+#[pymethods]
+impl BakeScan {
+    #[new]
+    fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
+        let config = Config::from_json(config)?;
+        let scan = py.detach(|| bake::read(&config))?;
+        let needs = scan.needs().to_string();
+        Ok(BakeScan { scan: Mutex::new(Some(scan)), needs })
+    }
+}
+
 /// JSON of what a bake would make.
 #[pyfunction]
 fn bake_plan(py: Python<'_>, config: &str) -> PyResult<String> {
@@ -29,13 +51,21 @@ fn bake_plan(py: Python<'_>, config: &str) -> PyResult<String> {
 }
 
 /// Bakes a species and returns the report as JSON. `progress(bases, total)` is called now and then; Ctrl-C stops.
+/// `scan`, of the same species, spares reading it again.
 #[pyfunction]
-#[pyo3(signature = (config, progress=None))]
-fn bake_species(py: Python<'_>, config: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+#[pyo3(signature = (config, progress=None, scan=None))]
+fn bake_species(
+    py: Python<'_>,
+    config: &str,
+    progress: Option<Py<PyAny>>,
+    scan: Option<Py<BakeScan>>,
+) -> PyResult<String> {
     let config = Config::from_json(config)?;
-    let raised = std::sync::Mutex::new(None);
+    let kept = scan.and_then(|scan| scan.get().scan.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
+    let raised = Mutex::new(None);
     let report = py.detach(|| {
-        bake::bake(&config, &|done, total| {
+        let scan = kept.map_or_else(|| bake::read(&config), Ok)?;
+        bake::bake(&config, scan, &|done, total| {
             let called = Python::attach(|py| {
                 py.check_signals()?;
                 match &progress {
@@ -95,6 +125,7 @@ fn intervals(pairs: &[(u64, u64)], length: u64, circular: bool) -> Result<Vec<In
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<BakeScan>()?;
     module.add_function(wrap_pyfunction!(bake_check, module)?)?;
     module.add_function(wrap_pyfunction!(bake_scan, module)?)?;
     module.add_function(wrap_pyfunction!(bake_plan, module)?)?;

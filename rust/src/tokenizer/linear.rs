@@ -25,6 +25,18 @@ pub(super) struct Linear {
     words: usize,
 }
 
+/// The encoding of bases that overlap those to be encoded.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) tokens: &'a [u16],
+    /// How many of its bases lie before the first one to be encoded.
+    pub(super) before: usize,
+}
+
+/// Tokens that end within so many bases of the end of a known encoding are not taken over: more bases may change them.
+/// Two of the longest tokens; a change further back is found, and costs one encoding without sharing.
+const HELD_BACK: usize = 64;
+
 const NONE: u16 = u16::MAX;
 const JUMP: usize = 8;
 /// Rows of 8,192 tokens make a table of 8 MiB; larger models are left to the heap.
@@ -65,7 +77,7 @@ impl Linear {
     fn insert(&mut self, id: u16, token: &[u8]) -> Option<()> {
         let mut node = 0;
         for &letter in token {
-            let base = super::CODES[letter as usize] as usize;
+            let base = usize::from(super::code(letter));
             if self.children[node][base] == 0 {
                 self.children[node][base] = u16::try_from(self.children.len()).ok()?;
                 self.children.push([0; 4]);
@@ -81,7 +93,7 @@ impl Linear {
     fn longest_proper_prefix(&self, token: &[u8]) -> u16 {
         let (mut node, mut best) = (0, NONE);
         for &letter in &token[..token.len() - 1] {
-            node = self.children[node][super::CODES[letter as usize] as usize] as usize;
+            node = self.children[node][usize::from(super::code(letter))] as usize;
             if self.ends[node] != NONE {
                 best = self.ends[node];
             }
@@ -186,40 +198,105 @@ impl Linear {
 
     /// Token ids of bases coded 0..3, into `out`. `dead` is scratch: a bit a position, set where no encoding of
     /// the bases up to there can be continued.
-    pub(super) fn encode(&self, codes: &[u8], dead: &mut Vec<u64>, out: &mut Vec<u16>) {
+    ///
+    /// The encoding is the only sequence of tokens in which all neighbours may stand side by side. So where `known`
+    /// has a token boundary that this one has too, and the token before may be followed by the known one after, the known
+    /// tokens are this encoding's as well: all neighbours may stand side by side again.
+    pub(super) fn encode(&self, codes: &[u8], known: Option<Known<'_>>, dead: &mut Vec<u64>, out: &mut Vec<u16>) {
+        if !self.encode_sharing(codes, known, dead, out) {
+            self.encode_sharing(codes, None, dead, out);
+        }
+    }
+
+    /// `false` where tokens taken over from `known` would have to be given up.
+    fn encode_sharing(&self, codes: &[u8], known: Option<Known<'_>>, dead: &mut Vec<u64>, out: &mut Vec<u16>) -> bool {
         out.clear();
         if codes.is_empty() {
-            return;
+            return true;
         }
         dead.clear();
         dead.resize(codes.len() / 64 + 1, 0);
+        let mut boundaries = known.map(|known| Boundaries { linear: self, known, next: 0, at: 0 });
         let mut position = 0;
-        let mut candidate = self.longest(codes);
+        // Tokens of `out` that were taken over.
+        let mut shared = 0;
+        let mut arrived = true;
         loop {
-            let last = out.last().copied();
-            let end = position + self.length[candidate as usize] as usize;
-            let stands =
-                dead[end / 64] >> (end % 64) & 1 == 0 && last.is_none_or(|last| self.may_follow(last, candidate));
-            if stands {
-                out.push(candidate);
-                position = end;
-                if position == codes.len() {
-                    return;
+            if arrived {
+                if let Some(found) = boundaries.as_mut().and_then(|known| known.tokens_from(position, codes.len())) {
+                    if out.last().is_none_or(|&last| self.may_follow(last, found[0])) {
+                        out.extend_from_slice(found);
+                        position += found.iter().map(|&id| self.length[id as usize] as usize).sum::<usize>();
+                        shared = out.len();
+                        boundaries = None;
+                    }
                 }
-                candidate = self.longest(&codes[position..]);
-                continue;
             }
-            let shorter = self.shorter[candidate as usize];
-            if shorter != NONE {
-                candidate = shorter;
-                continue;
-            }
-            // Nothing can follow here: give up the token before, and with it this position.
-            dead[position / 64] |= 1 << (position % 64);
-            let given_up = out.pop().expect("a single base can always stand at the beginning");
-            position -= self.length[given_up as usize] as usize;
-            candidate = given_up;
+            let mut candidate = self.longest(&codes[position..]);
+            arrived = loop {
+                let last = out.last().copied();
+                let end = position + self.length[candidate as usize] as usize;
+                let stands =
+                    dead[end / 64] >> (end % 64) & 1 == 0 && last.is_none_or(|last| self.may_follow(last, candidate));
+                if stands {
+                    out.push(candidate);
+                    position = end;
+                    if position == codes.len() {
+                        return true;
+                    }
+                    break true;
+                }
+                let shorter = self.shorter[candidate as usize];
+                if shorter != NONE {
+                    candidate = shorter;
+                    continue;
+                }
+                // Nothing can follow here: give up the token before, and with it this position.
+                dead[position / 64] |= 1 << (position % 64);
+                if out.len() <= shared && shared > 0 {
+                    return false;
+                }
+                let given_up = out.pop().expect("a single base can always stand at the beginning");
+                position -= self.length[given_up as usize] as usize;
+                candidate = given_up;
+            };
         }
+    }
+}
+
+/// Walks along a known encoding.
+struct Boundaries<'a> {
+    linear: &'a Linear,
+    known: Known<'a>,
+    next: usize,
+    /// Where the next token begins, from the known encoding's first base.
+    at: usize,
+}
+
+impl<'a> Boundaries<'a> {
+    /// The known tokens from a position that is one of their boundaries to shortly before the end of what both
+    /// encodings cover; `None` where it is no boundary or nothing is left.
+    fn tokens_from(&mut self, position: usize, end: usize) -> Option<&'a [u16]> {
+        let tokens = self.known.tokens;
+        let length = |id: u16| self.linear.length[id as usize] as usize;
+        let wanted = self.known.before + position;
+        while self.at < wanted {
+            self.at += length(*tokens.get(self.next)?);
+            self.next += 1;
+        }
+        if self.at > wanted {
+            return None;
+        }
+        let rest = &tokens[self.next..];
+        let bases: usize = rest.iter().map(|&id| length(id)).sum();
+        let most = bases.min(end - position).checked_sub(HELD_BACK)?;
+        let mut covered = 0;
+        let count = rest.iter().take_while(|&&id| {
+            covered += length(id);
+            covered <= most
+        });
+        let count = count.count();
+        (count > 0).then_some(&rest[..count])
     }
 }
 

@@ -17,23 +17,36 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::error::{Error, Result};
 use bpe::Merges;
 pub use file::append;
-use linear::Linear;
+use linear::{Known, Linear};
 
 /// Code of a byte in a sequence: 0..3 = A C G T in either case, then a run of N, then anything else.
 const GAP: u8 = 4;
 const OTHER: u8 = 5;
 
-const CODES: [u8; 256] = {
-    let mut codes = [OTHER; 256];
-    let letters = *b"ACGTN";
-    let mut code = 0;
-    while code < letters.len() {
-        codes[letters[code] as usize] = code as u8;
-        codes[letters[code].to_ascii_lowercase() as usize] = code as u8;
-        code += 1;
+/// The code of a byte, by arithmetic that compilers turn into vector instructions.
+#[inline]
+const fn code(byte: u8) -> u8 {
+    let upper = byte & 0xdf;
+    // Bits 1 and 2 of the letters: A 00, C 01, G 11, T 10.
+    let bits = upper >> 1 & 3;
+    let letter = upper == b'A' || upper == b'C' || upper == b'G' || upper == b'T';
+    if letter {
+        bits ^ bits >> 1
+    } else if upper == b'N' {
+        GAP
+    } else {
+        OTHER
     }
-    codes
-};
+}
+
+/// How many codes of bases stand before the first other one.
+fn bases_before_other(codes: &[u8]) -> usize {
+    const BLOCK: usize = 128;
+    // All codes of bases lack the bit that GAP and OTHER have.
+    let whole = codes.chunks_exact(BLOCK).take_while(|block| block.iter().fold(0, |all, code| all | code) & GAP == 0);
+    let start = whole.count() * BLOCK;
+    codes[start..].iter().position(|&code| code >= GAP).map_or(codes.len(), |at| start + at)
+}
 
 /// A loaded tokenizer; immutable, and shared freely between threads.
 pub struct Tokenizer {
@@ -53,9 +66,37 @@ pub struct Tokenizer {
 #[derive(Default)]
 pub struct Scratch {
     codes: Vec<u8>,
-    reachable: Vec<u64>,
+    dead: Vec<u64>,
     upper: Vec<u8>,
     local: Vec<u16>,
+    earlier: Earlier,
+}
+
+/// Where bases lie: the same place always has the same bases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    pub sequence: usize,
+    pub start: u64,
+}
+
+/// The last long run of the four bases that was encoded at a known place.
+#[derive(Default)]
+struct Earlier {
+    place: Place,
+    bases: u64,
+    tokens: Vec<u16>,
+}
+
+/// Shorter runs are not worth keeping.
+const KEPT_RUN: usize = 512;
+
+impl Earlier {
+    /// What is known of the bases from `place` on.
+    fn at(&self, place: Place) -> Option<Known<'_>> {
+        let before = place.start.checked_sub(self.place.start)?;
+        (self.place.sequence == place.sequence && before < self.bases)
+            .then_some(Known { tokens: &self.tokens, before: before as usize })
+    }
 }
 
 impl Tokenizer {
@@ -143,19 +184,32 @@ impl Tokenizer {
 
     /// As `encode`, appending to `out`.
     pub fn encode_into(&self, sequence: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
+        self.encode_placed(sequence, None, scratch, out);
+    }
+
+    /// As `encode_into`, for windows that overlap: with the place of each, the tokens of what it shares with the one
+    /// before are taken over and not made again. The ids are the same.
+    pub fn encode_placed(&self, sequence: &[u8], place: Option<Place>, scratch: &mut Scratch, out: &mut Vec<u32>) {
         let mut codes = std::mem::take(&mut scratch.codes);
         codes.clear();
-        codes.extend(sequence.iter().map(|&byte| CODES[byte as usize]));
+        codes.extend(sequence.iter().map(|&byte| code(byte)));
         let mut start = 0;
         while start < codes.len() {
-            let gap = !self.gaps.is_empty() && codes[start] == GAP;
             // Where gaps are not tokens, N goes to the model as any other letter.
-            let in_run = |code: u8| (code == GAP && !self.gaps.is_empty()) == gap;
-            let end = start + codes[start..].iter().position(|&code| !in_run(code)).unwrap_or(codes.len() - start);
+            let gap = !self.gaps.is_empty() && codes[start] == GAP;
+            let end = if gap {
+                codes[start..].iter().position(|&code| code != GAP)
+            } else if self.gaps.is_empty() {
+                None
+            } else {
+                memchr::memchr(GAP, &codes[start..])
+            };
+            let end = end.map_or(codes.len(), |end| start + end);
             if gap {
                 self.encode_gap(end - start, out);
             } else {
-                self.encode_piece(&sequence[start..end], &codes[start..end], scratch, out);
+                let place = place.map(|place| Place { start: place.start + start as u64, ..place });
+                self.encode_piece(&sequence[start..end], &codes[start..end], place, scratch, out);
             }
             start = end;
         }
@@ -176,7 +230,14 @@ impl Tokenizer {
         }
     }
 
-    fn encode_piece(&self, piece: &[u8], codes: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
+    fn encode_piece(
+        &self,
+        piece: &[u8],
+        codes: &[u8],
+        place: Option<Place>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u32>,
+    ) {
         let Some(linear) = &self.linear else {
             scratch.upper.clear();
             scratch.upper.extend(piece.iter().map(u8::to_ascii_uppercase));
@@ -184,9 +245,15 @@ impl Tokenizer {
         };
         let mut start = 0;
         while start < codes.len() {
-            let end = start + codes[start..].iter().position(|&code| code >= GAP).unwrap_or(codes.len() - start);
-            linear.encode(&codes[start..end], &mut scratch.reachable, &mut scratch.local);
-            out.extend(scratch.local.iter().map(|&id| u32::from(id)));
+            let end = start + bases_before_other(&codes[start..]);
+            let Scratch { dead, local, earlier, .. } = scratch;
+            let place = place.map(|place| Place { start: place.start + start as u64, ..place });
+            linear.encode(&codes[start..end], place.and_then(|place| earlier.at(place)), dead, local);
+            out.extend(local.iter().map(|&id| u32::from(id)));
+            if let Some(place) = place.filter(|_| end - start >= KEPT_RUN) {
+                std::mem::swap(local, &mut earlier.tokens);
+                (earlier.place, earlier.bases) = (place, (end - start) as u64);
+            }
             start = end;
             while start < codes.len() && codes[start] >= GAP {
                 out.push(self.unknown);

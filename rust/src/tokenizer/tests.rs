@@ -123,7 +123,56 @@ fn batches_keep_their_order() {
     assert_eq!(tokenizer.encode_batch(&views, 3), one_by_one);
 }
 
+/// Tokens of overlapping windows, each with what the one before has left behind.
+fn one_after_another(tokenizer: &Tokenizer, sequence: &[u8], windows: &[(usize, usize)]) -> Vec<Vec<u32>> {
+    let mut scratch = Scratch::default();
+    let encode = |&(start, end): &(usize, usize)| {
+        let mut out = Vec::new();
+        let place = Place { sequence: 0, start: start as u64 };
+        tokenizer.encode_placed(&sequence[start..end], Some(place), &mut scratch, &mut out);
+        out
+    };
+    windows.iter().map(encode).collect()
+}
+
+#[test]
+fn windows_that_share_tokens_have_the_ids_they_have_alone() {
+    let tokenizer = dnabert2();
+    let mut state = 7u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    for letters in [&b"ACGT"[..], b"AT", b"AAAAAAAAAC", b"ACGTACGTACGTACGTACGTACGTACGTACGTACGTACGTACGTN"] {
+        let mut sequence: Vec<u8> = (0..20_000).map(|_| letters[next(letters.len())]).collect();
+        sequence.extend(b"CA".repeat(2000));
+        sequence.extend(b"A".repeat(3000));
+        sequence.extend((0..4000).map(|_| letters[next(letters.len())]));
+        for step in [1, 3, 700, 1800, 3000] {
+            let windows: Vec<(usize, usize)> = (0..40)
+                .map(|number| (number * step + next(step), next(3) * 1000))
+                .map(|(start, more)| (start.min(28_000), (start + 1000 + more).min(sequence.len())))
+                .collect();
+            let alone: Vec<_> = windows.iter().map(|&(start, end)| tokenizer.encode(&sequence[start..end])).collect();
+            assert_eq!(one_after_another(&tokenizer, &sequence, &windows), alone);
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn shared_tokens_are_right_on_any_model(
+        choices in prop::collection::vec((any::<usize>(), any::<usize>()), 0..40),
+        sequence in "[AC]{700,900}|[ACGT]{700,900}|(A{0,30}C){100,200}",
+        cuts in prop::collection::vec((0_usize..700, 512_usize..900), 1..6),
+    ) {
+        let tokenizer = random_model(&choices);
+        let mut cuts: Vec<_> = cuts.iter().map(|&(a, n)| (a.min(sequence.len()), (a + n).min(sequence.len()))).collect();
+        cuts.sort();
+        let alone: Vec<_> = cuts.iter().map(|&(a, b)| tokenizer.encode(&sequence.as_bytes()[a..b])).collect();
+        prop_assert_eq!(one_after_another(&tokenizer, sequence.as_bytes(), &cuts), alone);
+    }
+
     #[test]
     fn linear_equals_heap_on_dnabert2(sequence in "[ACGT]{0,300}|(A|T){0,300}|((CA){1,9}|G{1,40}){0,20}") {
         thread_local!(static TOKENIZER: Tokenizer = dnabert2());
