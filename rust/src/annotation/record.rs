@@ -76,6 +76,8 @@ fn number_column(line: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     for (i, &b) in line.iter().enumerate() {
         match b {
+            // Eighteen digits cannot overflow.
+            b'0'..=b'9' if i < 18 => value = value * 10 + u64::from(b - b'0'),
             b'0'..=b'9' => value = value.checked_mul(10)?.checked_add(u64::from(b - b'0'))?,
             b'\t' if i > 0 && value <= LARGEST => return Some((value, &line[i + 1..])),
             // A few files pad their numbers.
