@@ -66,7 +66,9 @@ def test_compute_sanitizer():
         pytest.skip("compute-sanitizer is not installed")
     here = Path(__file__).resolve()
     test = f"{here}::test_short_run_of_every_kernel"
-    command = [tool, "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", test]
+    # PyTorch and Triton ask the driver for what it may not have: such answers are no faults of a kernel.
+    command = [tool, "--error-exitcode", "9", "--report-api-errors", "no"]
+    command += [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", test]
     # An allocation of its own for each tensor: in PyTorch's pool, the end of a tensor is not the end of its block.
     environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     done = subprocess.run(
