@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::ascent::climb;
-use super::search::improve;
-use super::{Example, Progress, Told, stopped, values};
+use super::search::{improve, reading_frames};
+use super::{Example, Point, Progress, Told, stopped, values};
 use crate::decode::engine::{Engine, Event, Stretch, Taken, padded_codes};
 use crate::decode::parameters::GeneParameters;
 use crate::decode::spliced::{NO_SECOND_PASS, models};
@@ -78,6 +78,12 @@ const FIRST_BASES: usize = 300_000;
 /// A round that gains less than so many nats a gene is the last.
 const GAIN: f64 = 1e-3;
 
+/// What is added to the cost of a gene, to choose from: the likeliest annotation of weak evidence has too few genes.
+const GENE: [f64; 8] = [0.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 6.0];
+
+/// Points that trust reading frames alone have to be better by so much: with weak evidence they can be.
+const MARGIN: f64 = 1.0;
+
 /// Costs of nested genes to choose from. They are few, and the likelihood does not know them: the second pass is no part of
 /// the sum over all annotations.
 const NESTED: [f64; 5] = [NO_SECOND_PASS, -20.0, -12.0, -7.0, -4.0];
@@ -135,20 +141,8 @@ pub fn fit(examples: &[Example], initial: &GeneParameters, rounds: usize, told: 
             }
         })?;
     }
-    let mut found = values(
-        examples,
-        NESTED
-            .iter()
-            .map(|&nested| {
-                let mut next = at(&point);
-                next.weights.nested = nested;
-                next
-            })
-            .collect(),
-    )?;
-    let mut best = found.remove(0);
-    improve(&mut best, found);
-    let evaluations = evaluations.into_inner() + NESTED.len();
+    let (best, tried) = chosen(examples, at(&point))?;
+    let evaluations = evaluations.into_inner() + tried;
     if !told(Progress { round, evaluations, objective: best.objective, gene_f1: best.gene_f1 }) {
         return Err(stopped());
     }
@@ -159,6 +153,35 @@ pub fn fit(examples: &[Example], initial: &GeneParameters, rounds: usize, told: 
 const REWARD: f64 = 10_000.0;
 
 type Events = FxHashSet<(u32, u8, Event)>;
+
+/// What the likelihood cannot tell, by the best [`super::objective`]: a single number at a time, so that chance has little
+/// to choose from. Returns the best point and how many were tried.
+fn chosen(examples: &[Example], likeliest: GeneParameters) -> Result<(Point, usize)> {
+    let vary = |from: &GeneParameters, numbers: &[f64], set: fn(&mut GeneParameters, f64)| {
+        let varied = numbers.iter().map(|&number| {
+            let mut next = from.clone();
+            set(&mut next, number);
+            next
+        });
+        varied.collect::<Vec<_>>()
+    };
+    let mut start = likeliest;
+    start.weights.nested = NO_SECOND_PASS;
+    let mut found = values(examples, vary(&start, &GENE, |p, more| p.weights.gene += more))?;
+    let mut best = found.remove(0);
+    improve(&mut best, found);
+    let frames = reading_frames(&start);
+    let tried = GENE.len() + frames.len() + NESTED.len();
+    for point in values(examples, frames)? {
+        if point.objective > best.objective + MARGIN {
+            best = point;
+        }
+    }
+    let mut found = values(examples, vary(&best.parameters, &NESTED, |p, nested| p.weights.nested = nested))?;
+    best = found.remove(0);
+    improve(&mut best, found);
+    Ok((best, tried))
+}
 
 /// The true genes of a region that one pass of the spliced program can say: no two of them overlap.
 pub(in crate::decode) struct Truth {

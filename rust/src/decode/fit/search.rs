@@ -72,20 +72,28 @@ fn beginnings(initial: &GeneParameters) -> Vec<GeneParameters> {
             }
         }
     }
+    points.extend(reading_frames(initial));
+    points
+}
+
+/// Parameters that trust open reading frames, and the evidence hardly at all.
+pub fn reading_frames(initial: &GeneParameters) -> Vec<GeneParameters> {
+    let mut points = Vec::new();
     for scale in [0.0, 0.002, 0.005] {
         for minimum in [150, 300] {
             for signal in [0.0, 0.25] {
-                add(&|w| {
-                    // 0.0153 nats a base: a chance reading frame goes on past a codon with 61/64, a gene with 449/450.
-                    w.cds_base = 0.0153;
-                    w.cds_scale = scale;
-                    w.minimum_cds = w.minimum_cds.max(minimum);
-                    w.gene = -3.0;
-                    (w.length, w.space, w.switch) = (0.0, 0.0, 0.0);
-                    w.rank = 1.0;
-                    (w.start, w.stop) =
-                        (SignalWeight { weight: signal, bias: 0.0 }, SignalWeight { weight: 0.0, bias: 0.0 });
-                });
+                let mut point = initial.clone();
+                let w = &mut point.weights;
+                // 0.0153 nats a base: a chance reading frame goes on past a codon with 61/64, a gene with 449/450.
+                w.cds_base = 0.0153;
+                (w.cds_scale, w.intron_scale) = (scale, scale);
+                w.minimum_cds = w.minimum_cds.max(minimum);
+                (w.gene, w.intron) = (-3.0, -30.0);
+                (w.length, w.space, w.switch) = (0.0, 0.0, 0.0);
+                w.rank = 1.0;
+                (w.start, w.stop) =
+                    (SignalWeight { weight: signal, bias: 0.0 }, SignalWeight { weight: 0.0, bias: 0.0 });
+                points.push(point);
             }
         }
     }
