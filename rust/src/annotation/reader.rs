@@ -545,6 +545,9 @@ impl<'a> Reader<'a> {
                     if parent != NONE {
                         node.parent = parent;
                     }
+                    if record.start >= record.end {
+                        self.inverted_nodes.push(known as usize);
+                    }
                 } else {
                     self.node(&record, seqid, word, row, number, parent, false);
                 }
@@ -584,7 +587,8 @@ impl<'a> Reader<'a> {
             parent,
             seqid,
             start: record.start,
-            end: record.end,
+            // A transcript that its part implies has the span of its parts; where none can be used, it has this one.
+            end: if implied { record.end.max(record.start + 1) } else { record.end },
             strand: record.strand,
             row,
             word,

@@ -35,6 +35,20 @@ fn parts(intervals: &[(u64, u64)]) -> Vec<Interval> {
     intervals.iter().map(|&(start, end)| Interval::new(start, end)).collect()
 }
 
+/// GTF: a part whose start passes its end, alone in its transcript, and a transcript's row after its parts.
+#[test]
+fn rows_that_end_before_they_start() {
+    let ids = "gene_id \"g\"; transcript_id \"t\";";
+    let gtf = |word: &str, start: u64, end: u64| format!("c\tx\t{word}\t{start}\t{end}\t.\t+\t.\t{ids}\n");
+    for text in [gtf("stop_codon", 33, 31), gtf("exon", 1, 9) + &gtf("transcript", 33, 31)] {
+        let read = |lenient| from_bytes(Path::new("x.gtf"), text.as_bytes(), Options { lenient });
+        let message = read(false).expect_err("a fault").to_string();
+        assert!(message.contains("the start 33 is larger than the end 31"), "{message}");
+        let found = read(true).expect("lenient");
+        assert!(found.genes.iter().flat_map(|gene| &gene.transcripts).flat_map(|t| &t.exons).all(|e| e.start < e.end));
+    }
+}
+
 #[test]
 fn children_before_parents_crlf_and_escapes() {
     let text = gff3(
