@@ -261,6 +261,46 @@ def concat_annotations(annotations: list[Annotation]) -> Annotation: ...
 
 # --- end of decode ---
 
+# --- adaptation ---
+
+class GenomeDecoder:
+    """Decodes a genome's sequences as one, and adapts to it: what its confident genes say is put to use.
+
+    Made from the JSON of gene parameters of prokaryotes; raises InputError for those of taxa with introns.
+    """
+
+    def __init__(self, parameters_json: str) -> None: ...
+    def add(self, seqid: str, sequence: bytes, genetic_code: int = 11, circular: bool = False) -> int:
+        """Take the genome's next sequence; returns its number."""
+
+    def push(self, number: int, classes: NDArray[np.float32], signals: NDArray[np.float32]) -> None:
+        """Take evidence of a sequence's next bases, as :meth:`GeneStream.push` does."""
+
+    def forget_evidence(self) -> None:
+        """Drop the evidence of all sequences; what was learned stays."""
+
+    def refit(self) -> Refit | None:
+        """Learn from the genes that are likely now; None, and no change, where they are too few."""
+
+    def labels(self, number: int) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+        """Labels of classes ``[bases, 2]`` and signals ``[bases, 2, 6]`` by what is likely now, -1 where unsure."""
+
+    def annotation(self, min_score: float = 0.0) -> Annotation:
+        """Genes of all sequences; the evidence stays."""
+
+class Refit:
+    """What a round of adaptation found."""
+
+    @property
+    def genes(self) -> int:
+        """Confident genes that were learned from."""
+
+    @property
+    def motifs(self) -> list[tuple[str, float, int]]:
+        """Motifs upstream of starts: consensus, share of the starts that have it, bases between it and the start."""
+
+# --- end of adaptation ---
+
 # --- language ---
 
 class Vocabulary:

@@ -46,6 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     genes.add_argument(
         "--min_score", type=float, default=0.0, help="leave out genes of a lower score, 0 to 1 (default: 0, keep all)"
     )
+    genes.add_argument(
+        "--adapt",
+        action="store_true",
+        help="learn from the genome's own likely genes, then annotate anew; prokaryotes alone (default: off)",
+    )
+    genes.add_argument(
+        "--adapt_minutes",
+        type=float,
+        default=2.0,
+        help="with --adapt, minutes of training on the genome's own genes; 0 leaves the model as it is (default: 2)",
+    )
     cut = parser.add_argument_group("how it is computed")
     cut.add_argument("--window_size", type=int, help="bp that the model sees at once (default: as it was trained)")
     cut.add_argument("--overlap", type=int, help="bp that neighbouring windows share (default: a fifth of the window)")
@@ -85,7 +96,14 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         threads=args.threads,
     )
-    annotate_file(args.genome, args.model, args.output, options, protein=args.protein, cds=args.cds)
+    annotator = None
+    if args.adapt:
+        from genet5.train.adapt import annotator_that_adapts
+
+        annotator = annotator_that_adapts(args.adapt_minutes)
+    annotate_file(
+        args.genome, args.model, args.output, options, protein=args.protein, cds=args.cds, annotator=annotator
+    )
     return 0
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from genet5._core import (
 )
 from genet5.errors import InputError, UnavailableError
 from genet5.model.loading import load_model
-from genet5.predict.evidence import EvidenceReader
+from genet5.predict.evidence import Evidence, EvidenceReader
 
 GENE_PARAMETERS = "gene_parameters.json"
 # Windows of a model whose training does not say: the recipe's.
@@ -85,8 +85,11 @@ def annotate_file(
     *,
     protein: Path | None = None,
     cds: Path | None = None,
+    annotator: Callable[[Genome, Path, PredictionOptions], Annotation] | None = None,
 ) -> Annotation:
     """Annotate a genome file and write GFF3 (and FASTA of proteins and CDS); each file appears whole or not at all.
+
+    `annotator` makes the annotation, by default :func:`annotate`.
 
     Raises InputError where options do not fit the genome or the model, FormatError for a file that is not a genome,
     UnavailableError where the device is not there, OSError where a file cannot be read or written.
@@ -97,26 +100,57 @@ def annotate_file(
             _check_writable(path)
     genome = Genome.read(genome_path)
     directory = model_directory(model_path)
-    annotation = annotate(genome, directory, options)
+    annotation = (annotator or annotate)(genome, directory, options)
     annotation.write_gff3(output)
     codes = {seqid: genetic_code_of(seqid, options, directory) for seqid in genome.ids}
     if protein is not None:
         annotation.write_proteins(protein, genome, codes=codes)
     if cds is not None:
         annotation.write_cds(cds, genome)
-    _tell(f"{len(annotation):,} genes: {output}")
+    tell(f"{len(annotation):,} genes: {output}")
     if len(annotation) == 0:
-        _tell("warning: no gene was found; is this the right model, taxon and genetic code?")
+        tell("warning: no gene was found; is this the right model, taxon and genetic code?")
     return annotation
 
 
-def annotate(genome: Genome, directory: Path, options: PredictionOptions) -> Annotation:
-    """Gene models of a genome's sequences with the model in `directory`."""
+@dataclass(frozen=True)
+class Reading:
+    """A genome and a model that is ready to read evidence of its sequences."""
+
+    genome: Genome
+    directory: Path
+    options: PredictionOptions
+    parameters: str
+    reader: EvidenceReader
+    sequences: list[str]
+
+    def circular(self, seqid: str) -> bool:
+        """Whether the genome or the options say that a sequence is circular."""
+        return seqid in self.options.circular or self.genome.circular[self.genome.ids.index(seqid)]
+
+    def length(self, seqid: str) -> int:
+        """Length of a sequence in bp."""
+        return self.genome.lengths[self.genome.ids.index(seqid)]
+
+    def genetic_code(self, seqid: str) -> int:
+        """NCBI number of a sequence's genetic code."""
+        return genetic_code_of(seqid, self.options, self.directory)
+
+    def progress(self) -> Progress:
+        """A report of progress over all sequences."""
+        return Progress(sum(self.length(seqid) for seqid in self.sequences))
+
+    def evidence(self, seqid: str, progress: Progress) -> Iterator[Evidence]:
+        """Evidence of one sequence from left to right."""
+        yield from self.reader.read(self.genome.sequence(seqid), self.circular(seqid), progress.within(seqid))
+
+
+def open_model(genome: Genome, directory: Path, options: PredictionOptions) -> Reading:
+    """Check the options against the genome and load the model."""
     wanted = _wanted_sequences(genome, options)
     parameters = gene_parameters(directory, options.taxon)
     if not json.loads(parameters)["fitted"]:
-        _tell("warning: the model has not been trained (its gene parameters were never fitted): `genet5 finetune` does")
-    decoder = GeneDecoder(parameters)
+        tell("warning: the model has not been trained (its gene parameters were never fitted): `genet5 finetune` does")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
@@ -130,20 +164,23 @@ def annotate(genome: Genome, directory: Path, options: PredictionOptions) -> Ann
         batch_bases=options.batch_bases or (1_048_576 if device.type == "cuda" else 65_536),
         bf16=options.precision == "bf16" or (options.precision == "auto" and device.type == "cuda"),
     )
-    progress = _Progress(
-        sum(length for seqid, length in zip(genome.ids, genome.lengths, strict=True) if seqid in wanted)
-    )
+    sequences = [seqid for seqid in genome.ids if seqid in wanted]
+    return Reading(genome, directory, options, parameters, reader, sequences)
+
+
+def annotate(genome: Genome, directory: Path, options: PredictionOptions) -> Annotation:
+    """Gene models of a genome's sequences with the model in `directory`."""
+    reading = open_model(genome, directory, options)
+    decoder = GeneDecoder(reading.parameters)
+    progress = reading.progress()
     parts = []
-    for seqid, length, circular in zip(genome.ids, genome.lengths, genome.circular, strict=True):
-        if seqid not in wanted:
-            continue
+    for seqid in reading.sequences:
         sequence = genome.sequence(seqid)
-        round_shape = circular or seqid in options.circular
-        stream = decoder.stream(seqid, sequence, genetic_code_of(seqid, options, directory), round_shape)
-        for part in reader.read(sequence, round_shape, progress.within(seqid)):
+        stream = decoder.stream(seqid, sequence, reading.genetic_code(seqid), reading.circular(seqid))
+        for part in reading.evidence(seqid, progress):
             stream.push(part.classes, part.signals)
         parts.append(stream.finish(options.min_score))
-        progress.finish(seqid, length, len(parts[-1]))
+        progress.finish(seqid, len(sequence), f"{len(parts[-1]):,} genes")
     return concat_annotations(parts)
 
 
@@ -197,11 +234,12 @@ def _check_writable(path: Path) -> None:
         raise InputError(f"{folder} cannot be written: name another folder for {path.name}")
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Say something on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-class _Progress:
+class Progress:
     """Rate and ETA: one line replaced in place on a terminal, a line a sequence elsewhere."""
 
     def __init__(self, total: int) -> None:
@@ -225,11 +263,9 @@ class _Progress:
 
         return show
 
-    def finish(self, seqid: str, length: int, genes: int) -> None:
-        """Count a sequence, and say what it gave."""
+    def finish(self, seqid: str, length: int, found: str) -> None:
+        """Count a sequence, and say what was found there."""
         self.done += length
         rate = self.done / max(time.monotonic() - self.begin, 1e-9)
         lead = "\r\x1b[K" if self.live else ""
-        _tell(
-            f"{lead}{seqid}: {length:,} bp, {genes:,} genes; {100 * self.done / self.total:.0f}%, {rate / 1e3:.0f} kb/s"
-        )
+        tell(f"{lead}{seqid}: {length:,} bp, {found}; {100 * self.done / self.total:.0f}%, {rate / 1e3:.0f} kb/s")

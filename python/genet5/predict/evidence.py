@@ -79,17 +79,17 @@ class EvidenceReader:
             signals[part.start : end] = part.signals
         return Evidence(0, classes, signals)
 
-    def _read_batch(self, sequence: bytes, windows: Sequence[PredictionWindow]) -> Iterator[Evidence]:
-        letters = [window_bases(sequence, window) for window in windows]
+    def inputs(self, letters: Sequence[bytes]) -> Batch:
+        """A flat batch of windows on the model's device."""
         bases = np.concatenate([_BASE_CODES[np.frombuffer(text, dtype=np.uint8)] for text in letters])
-        tokens, token_offsets = self.tokenizer.encode_batch(letters, threads=torch.get_num_threads())
+        tokens, token_offsets = self.tokenizer.encode_batch(list(letters), threads=torch.get_num_threads())
         base_offsets = np.concatenate([[0], np.cumsum([len(text) for text in letters])])
         # Each token's start within its window: tokens cover the letters of the batch without a gap.
         lengths = self.tokenizer.token_lengths[tokens].astype(np.int64)
         window_starts = np.repeat(base_offsets[:-1], np.diff(token_offsets))
         positions = np.cumsum(lengths) - lengths - window_starts
         device = self.model.device
-        flat = Batch(
+        return Batch(
             input_ids=torch.as_tensor(tokens.astype(np.int64), device=device),
             bases=torch.as_tensor(bases, device=device),
             positions=torch.as_tensor(positions, device=device),
@@ -99,6 +99,12 @@ class EvidenceReader:
                 base_offsets=torch.as_tensor(base_offsets, device=device),
             ),
         )
+
+    def _read_batch(self, sequence: bytes, windows: Sequence[PredictionWindow]) -> Iterator[Evidence]:
+        letters = [window_bases(sequence, window) for window in windows]
+        base_offsets = np.concatenate([[0], np.cumsum([len(text) for text in letters])])
+        flat = self.inputs(letters)
+        device = self.model.device
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             evidence = self.model.evidence(flat)
             signal_logits, _ = self.model.signal_logits(evidence)

@@ -4,6 +4,7 @@
 //! logits of its signals (weighted), and priors; `parameters` holds all weights. `spliced` finds the best set of genes
 //! with introns, `prokaryotes` the best chain of open reading frames.
 
+pub mod adaptation;
 pub mod alternatives;
 pub mod engine;
 pub mod fit;

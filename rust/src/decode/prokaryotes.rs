@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
+use super::adaptation::{Adaptation, Candidate, gene_sum, window};
 use super::alternatives::{Alternative, Waiting, search};
 use super::engine::{GAP, ROW, log_add};
 use super::gene_model::GeneModel;
@@ -49,6 +50,13 @@ pub struct ProkaryoteDecoder {
     /// + start, + stop, - start, - stop of each base.
     signals: Vec<[f32; 4]>,
     posteriors: bool,
+    adapted: Option<Adapted>,
+}
+
+/// What the genome's own genes say, and its sums along the codons of both strands, each in its reading direction.
+struct Adapted {
+    adaptation: Arc<Adaptation>,
+    sums: [Vec<f64>; 2],
 }
 
 impl ProkaryoteDecoder {
@@ -62,7 +70,7 @@ impl ProkaryoteDecoder {
         let mut sums = Vec::with_capacity(sequence.len() + 1);
         sums.push([0.0; 6]);
         let signals = Vec::with_capacity(sequence.len());
-        ProkaryoteDecoder { parameters, code, codes, circular, sums, signals, posteriors: false }
+        ProkaryoteDecoder { parameters, code, codes, circular, sums, signals, posteriors: false, adapted: None }
     }
 
     /// Scores the genes by the log odds of their posterior probabilities.
@@ -106,8 +114,37 @@ impl ProkaryoteDecoder {
         Ok(())
     }
 
+    /// Takes the genome's own genes into account from now on, and parameters that differ from those before in priors and
+    /// start codons alone.
+    pub fn adapt(&mut self, parameters: Arc<GeneParameters>, adaptation: Arc<Adaptation>) {
+        let sums = [0, 1].map(|strand| adaptation.hexamers.sums(&self.oriented(strand, 1)));
+        self.parameters = parameters;
+        self.adapted = Some(Adapted { adaptation, sums });
+    }
+
+    /// Forgets the evidence; what was adapted stays.
+    pub fn forget_evidence(&mut self) {
+        self.sums.truncate(1);
+        self.signals.clear();
+    }
+
+    /// Base codes of the sequence.
+    pub fn codes(&self) -> &[u8] {
+        &self.codes
+    }
+
+    /// Start codons in use, by codon index.
+    pub fn start_codons(&self) -> [Option<f64>; 64] {
+        self.parameters.start_table(self.code)
+    }
+
     /// All genes of the sequence, sorted by position. On a circular one an end may pass the length.
     pub fn finish(self) -> Result<Vec<GeneModel>> {
+        self.genes()
+    }
+
+    /// Nodes of the sequence, sorted by their right ends; of two turns of it where it is circular.
+    fn nodes(&self) -> Result<(Vec<Node>, usize)> {
         let length = self.codes.len();
         if self.signals.len() != length {
             return Err(Error::input(format!(
@@ -119,6 +156,39 @@ impl ProkaryoteDecoder {
         let mut nodes = self.open_frames(0, turns);
         nodes.extend(self.open_frames(1, turns));
         nodes.sort_by_key(|node| (node.right, node.left, node.strand));
+        Ok((nodes, turns))
+    }
+
+    /// All genes that have a chance, with their posterior probabilities.
+    pub fn candidates(&self) -> Result<Vec<Candidate>> {
+        let (nodes, turns) = self.nodes()?;
+        let length = self.codes.len() as i64;
+        let log_p = self.log_probabilities(&nodes);
+        let mut found = Vec::new();
+        for (node, log_p) in nodes.iter().zip(log_p) {
+            // Of two turns the copy that is farther from the ends, which are not really there.
+            let central = turns == 1 || (length / 2..length / 2 + length).contains(&node.left);
+            let turn = if turns == 1 { 0 } else { node.left / length * length };
+            let probability = log_p.exp().min(1.0);
+            if central && probability > 1e-4 {
+                found.push(Candidate {
+                    left: node.left - turn,
+                    right: node.right - turn,
+                    strand: if node.strand == 0 { Strand::Forward } else { Strand::Reverse },
+                    phase: node.phase,
+                    partial_5: node.partial_5,
+                    partial_3: node.partial_3,
+                    probability,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// As [`ProkaryoteDecoder::finish`], with the evidence kept.
+    pub fn genes(&self) -> Result<Vec<GeneModel>> {
+        let length = self.codes.len();
+        let (nodes, turns) = self.nodes()?;
         let chain = self.best_chain(&nodes);
         let scores = if self.posteriors { Some(self.posteriors_of(&nodes, &chain)) } else { None };
         let genes: Vec<Node> = chain
@@ -150,13 +220,11 @@ impl ProkaryoteDecoder {
         }
     }
 
-    /// Nodes of one strand. `turns` 2 reads a circular sequence twice in a row.
-    fn open_frames(&self, strand: usize, turns: usize) -> Vec<Node> {
+    /// Base codes of a strand in its reading direction, `turns` times in a row.
+    fn oriented(&self, strand: usize, turns: usize) -> Vec<u8> {
         let length = self.codes.len();
         let total = turns * length;
-        let starts = self.parameters.start_table(self.code);
-        let ranked = ranked_starts(self.code);
-        let oriented: Vec<u8> = match strand {
+        match strand {
             0 => (0..total).map(|i| self.codes[i % length]).collect(),
             _ => (0..total)
                 .map(|i| match self.codes[(total - 1 - i) % length] {
@@ -164,7 +232,16 @@ impl ProkaryoteDecoder {
                     code => code,
                 })
                 .collect(),
-        };
+        }
+    }
+
+    /// Nodes of one strand. `turns` 2 reads a circular sequence twice in a row.
+    fn open_frames(&self, strand: usize, turns: usize) -> Vec<Node> {
+        let length = self.codes.len();
+        let total = turns * length;
+        let starts = self.parameters.start_table(self.code);
+        let ranked = ranked_starts(self.code);
+        let oriented = self.oriented(strand, turns);
         // End of the last gap of unknown bases that began before each position: frames do not cross it.
         let mut gaps = vec![false; total];
         let mut run = 0;
@@ -186,7 +263,7 @@ impl ProkaryoteDecoder {
                     rank = 0;
                     edge = false;
                 } else if index != NO_CODON && self.code.is_stop_index(index as u8) {
-                    self.make_nodes(strand, total, &open, edge.then_some(offset), at + 3, false, &mut nodes);
+                    self.make_nodes(strand, &oriented, &open, edge.then_some(offset), at + 3, false, &mut nodes);
                     open.clear();
                     rank = 0;
                     edge = false;
@@ -199,7 +276,7 @@ impl ProkaryoteDecoder {
                 at += 3;
             }
             if turns == 1 {
-                self.make_nodes(strand, total, &open, edge.then_some(offset), total, true, &mut nodes);
+                self.make_nodes(strand, &oriented, &open, edge.then_some(offset), total, true, &mut nodes);
             }
         }
         nodes
@@ -210,7 +287,7 @@ impl ProkaryoteDecoder {
     fn make_nodes(
         &self,
         strand: usize,
-        total: usize,
+        oriented: &[u8],
         open: &[(usize, usize, f64)],
         edge: Option<usize>,
         end: usize,
@@ -219,6 +296,7 @@ impl ProkaryoteDecoder {
     ) {
         let weights = &self.parameters.weights;
         let length = self.codes.len();
+        let total = oriented.len();
         let minimum = weights.minimum_cds.max(6) as usize;
         let signal = |position: usize, kind: usize| {
             let forward = if strand == 0 { position } else { total - 1 - position };
@@ -244,7 +322,10 @@ impl ProkaryoteDecoder {
                 false => weights.length * log_prior(&self.parameters.priors.single_exon, bases as u64),
             };
             let evidence = self.evidence(strand, left, right, codon_at);
-            let score = evidence + start + stop + weights.gene + prior;
+            let codons = self.adapted.as_ref().map_or(0.0, |adapted| {
+                adapted.adaptation.hexamer_weight * gene_sum(&adapted.sums[strand], codon_start, end)
+            });
+            let score = evidence + codons + start + stop + weights.gene + prior;
             if score > f64::NEG_INFINITY {
                 found.push(Node {
                     left: left as i64,
@@ -260,8 +341,12 @@ impl ProkaryoteDecoder {
         if let Some(offset) = edge {
             consider(0, offset, true, weights.partial);
         }
-        for &(begin, rank, codon_score) in open {
-            let start = weights.start.weight * signal(begin, 0) + weights.start.bias;
+        for &(begin, rank, codon_score) in open.iter().filter(|start| end - start.0 >= minimum) {
+            let around = self.adapted.as_ref().map_or(0.0, |adapted| {
+                let adaptation = &adapted.adaptation;
+                adaptation.start_weight * adaptation.starts.score(&window(oriented, begin, self.circular))
+            });
+            let start = weights.start.weight * signal(begin, 0) + weights.start.bias + around;
             consider(begin, begin, false, start + codon_score + self.parameters.rank_score(rank));
         }
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.left.cmp(&b.left)).then(a.right.cmp(&b.right)));
@@ -323,6 +408,12 @@ impl ProkaryoteDecoder {
 
     /// Log odds of the posteriors of a chain's nodes.
     fn posteriors_of(&self, nodes: &[Node], chain: &[usize]) -> Vec<f64> {
+        let log_p = self.log_probabilities(nodes);
+        chain.iter().map(|&i| log_odds(log_p[i])).collect()
+    }
+
+    /// Logs of the posterior probabilities of nodes.
+    fn log_probabilities(&self, nodes: &[Node]) -> Vec<f64> {
         let (forward, total) = self.chain_sums(nodes);
         let mut mirrored: Vec<(usize, Node)> = nodes
             .iter()
@@ -335,7 +426,7 @@ impl ProkaryoteDecoder {
         for ((i, _), sum) in mirrored.iter().zip(sums) {
             backward[*i] = sum;
         }
-        chain.iter().map(|&i| log_odds(forward[i] + backward[i] - nodes[i].score - total)).collect()
+        (0..nodes.len()).map(|i| forward[i] + backward[i] - nodes[i].score - total).collect()
     }
 
     /// Log of the summed weight of all chains that end in each node, and of all chains. `nodes` are sorted by their right

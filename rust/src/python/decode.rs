@@ -62,13 +62,13 @@ impl Stream {
     }
 }
 
-fn by_number(genetic_code: u32) -> Result<&'static GeneticCode> {
+pub(super) fn by_number(genetic_code: u32) -> Result<&'static GeneticCode> {
     GeneticCode::by_number(genetic_code)
         .ok_or_else(|| Error::input(format!("no genetic code {genetic_code}: NCBI has 1 to 6, 9 to 16 and 21 to 33")))
 }
 
 /// The values of a C-contiguous `[bases, 2, 6]` array.
-fn rows<'a>(array: &'a PyReadonlyArray3<'_, f32>, name: &str) -> Result<&'a [f32]> {
+pub(super) fn rows<'a>(array: &'a PyReadonlyArray3<'_, f32>, name: &str) -> Result<&'a [f32]> {
     let shape = array.shape();
     if shape[1] != 2 || shape[2] != 6 {
         return Err(Error::input(format!("{name} has the shape {shape:?}; [bases, 2, 6] is needed")));

@@ -1,6 +1,7 @@
 //! The PyO3 boundary and nothing else: argument conversion, GIL release, error mapping. One file a topic, each with
 //! a `register` function.
 
+mod adaptation;
 mod annotation;
 mod bake;
 mod compare;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 #[pymodule(name = "_core", gil_used = true)]
 fn core_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    adaptation::register(module)?;
     annotation::register(module)?;
     bake::register(module)?;
     compare::register(module)?;
