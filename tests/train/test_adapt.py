@@ -56,7 +56,11 @@ def rough_evidence(genes, length, seed=0):
     for strand, start, end in genes:
         s, frame = (0, start % 3) if strand == "+" else (1, end % 3)
         if generator.random() < 0.95:
-            classes[start:end, s, 1 + frame] += 5
+            # Where the gene begins is open: the bases around its start are neither inside nor outside.
+            begin, stop = (start + 60, end) if strand == "+" else (start, end - 60)
+            classes[begin:stop, s, 1 + frame] += 5
+            first = max(start - 60, 0) if strand == "+" else end - 60
+            classes[first : first + 120, s, 1 + frame] = 0
     return classes, np.zeros((length, 2, 6), np.float32)
 
 

@@ -95,7 +95,7 @@ def _windows(
             letters.append(sequences[number][part])
             own = labels[number][0][part].copy()
             coding = own > 0
-            own[coding] = (own[coding] - 1 - start) % 3 + 1
+            own[coding] = (own[coding] - 1 - start % 3) % 3 + 1
             classes.append(own)
             signals.append(labels[number][1][part])
         yield letters, np.concatenate(classes), np.concatenate(signals)

@@ -170,7 +170,7 @@ impl ProkaryoteDecoder {
             let central = turns == 1 || (length / 2..length / 2 + length).contains(&node.left);
             let turn = if turns == 1 { 0 } else { node.left / length * length };
             let probability = log_p.exp().min(1.0);
-            if central && probability > 1e-4 {
+            if central && log_p > -80.0 {
                 found.push(Candidate {
                     left: node.left - turn,
                     right: node.right - turn,
@@ -179,6 +179,7 @@ impl ProkaryoteDecoder {
                     partial_5: node.partial_5,
                     partial_3: node.partial_3,
                     probability,
+                    log_probability: log_p,
                 });
             }
         }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::annotation::PyAnnotation;
 use super::decode::{by_number, rows};
-use crate::decode::adaptation::{GenomeDecoder, Learned};
+use crate::decode::adaptation::{Factors, GenomeDecoder, Learned};
 use crate::decode::parameters::GeneParameters;
 
 /// A genome's sequences decoded as one, with what its own genes say.
@@ -45,8 +45,20 @@ impl PyGenomeDecoder {
 #[pymethods]
 impl PyGenomeDecoder {
     #[new]
-    fn new(parameters_json: &str) -> PyResult<Self> {
-        let decoder = GenomeDecoder::new(GeneParameters::from_json(parameters_json)?)?;
+    #[pyo3(signature = (parameters_json, hexamers=None, starts=None, sharpness=None))]
+    fn new(
+        parameters_json: &str,
+        hexamers: Option<f64>,
+        starts: Option<f64>,
+        sharpness: Option<f64>,
+    ) -> PyResult<Self> {
+        let mut decoder = GenomeDecoder::new(GeneParameters::from_json(parameters_json)?)?;
+        let factors = decoder.factors;
+        decoder.factors = Factors {
+            hexamers: hexamers.unwrap_or(factors.hexamers),
+            starts: starts.unwrap_or(factors.starts),
+            sharpness: sharpness.unwrap_or(factors.sharpness),
+        };
         Ok(PyGenomeDecoder { inner: Mutex::new(decoder) })
     }
 

@@ -42,6 +42,7 @@ pub struct Candidate {
     pub partial_5: bool,
     pub partial_3: bool,
     pub probability: f64,
+    pub log_probability: f64,
 }
 
 /// What was learned from a genome's own genes.
@@ -62,8 +63,20 @@ pub struct Learned {
     pub motifs: Vec<MotifSummary>,
 }
 
+/// How much is made of what is learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
+    /// Of the log odds of hexamers and of starts, in the score of a gene.
+    pub hexamers: f64,
+    pub starts: f64,
+    /// Of the log odds between the starts of one gene, before its starts are learned from: the program's scores tell them
+    /// apart more sharply than is right.
+    pub sharpness: f64,
+}
+
 /// A genome's sequences with their evidence, decoded as one.
 pub struct GenomeDecoder {
+    pub factors: Factors,
     parameters: Arc<GeneParameters>,
     sequences: Vec<Sequence>,
 }
@@ -94,7 +107,9 @@ impl GenomeDecoder {
                 parameters.taxon
             )));
         }
-        Ok(GenomeDecoder { parameters: Arc::new(parameters), sequences: Vec::new() })
+        let sharpness = parameters.calibration.scale.clamp(0.1, 1.0);
+        let factors = Factors { hexamers: HEXAMER_WEIGHT, starts: START_WEIGHT / sharpness, sharpness };
+        Ok(GenomeDecoder { factors, parameters: Arc::new(parameters), sequences: Vec::new() })
     }
 
     /// The next sequence, and its number; its evidence follows with [`GenomeDecoder::push`].
@@ -123,7 +138,7 @@ impl GenomeDecoder {
         let found: Vec<(Vec<Candidate>, Vec<GeneModel>)> = self
             .sequences
             .par_iter()
-            .map(|sequence| Ok((sequence.decoder.candidates()?, sequence.decoder.genes()?)))
+            .map(|sequence| Ok((sequence.candidates(self.factors.sharpness)?, sequence.decoder.genes()?)))
             .collect::<Result<_>>()?;
         let mut everywhere = HexamerCounts::default();
         let mut genes = HexamerCounts::default();
@@ -153,8 +168,8 @@ impl GenomeDecoder {
         let adaptation = Adaptation {
             hexamers: Hexamers::learn(&genes, &everywhere, code),
             starts: StartModel::learn(&examples),
-            hexamer_weight: HEXAMER_WEIGHT,
-            start_weight: START_WEIGHT,
+            hexamer_weight: self.factors.hexamers,
+            start_weight: self.factors.starts,
         };
         let motifs = adaptation.starts.motifs();
         let adaptation = Arc::new(adaptation);
@@ -182,7 +197,9 @@ impl GenomeDecoder {
     /// Labels for training on the genes as they are likely now: `[bases, 2]` and `[bases, 2, 6]` of a sequence.
     pub fn labels(&self, number: usize) -> Result<(Vec<i8>, Vec<i8>)> {
         match self.sequences.get(number) {
-            Some(sequence) => Ok(labels::labels(&sequence.decoder.candidates()?, sequence.bases.len(), CONFIDENT)),
+            Some(sequence) => {
+                Ok(labels::labels(&sequence.candidates(self.factors.sharpness)?, sequence.bases.len(), CONFIDENT))
+            }
             None => Err(Error::input(format!("there are {} sequences, none of number {number}", self.sequences.len()))),
         }
     }
@@ -208,6 +225,39 @@ impl GenomeDecoder {
 }
 
 impl Sequence {
+    /// All genes that have a chance. The probability of a gene whatever its start is the program's; among its starts it is
+    /// spread with `sharpness`.
+    fn candidates(&self, sharpness: f64) -> Result<Vec<Candidate>> {
+        let mut found = self.decoder.candidates()?;
+        let length = self.bases.len() as i64;
+        let stop = |candidate: &Candidate| match (candidate.partial_3, candidate.strand) {
+            (true, _) => None,
+            (false, Strand::Reverse) => Some((candidate.left.rem_euclid(length), candidate.strand)),
+            (false, _) => Some((candidate.right.rem_euclid(length), candidate.strand)),
+        };
+        let mut sums: FxHashMap<(i64, Strand), (f64, f64, f64)> = FxHashMap::default();
+        for candidate in &found {
+            if let Some(stop) = stop(candidate) {
+                let sum = sums.entry(stop).or_insert((0.0, f64::NEG_INFINITY, 0.0));
+                sum.0 += candidate.probability;
+                sum.1 = sum.1.max(candidate.log_probability);
+            }
+        }
+        let spread = |candidate: &Candidate, top: f64| (sharpness * (candidate.log_probability - top)).exp();
+        for candidate in &found {
+            if let Some(sum) = stop(candidate).and_then(|stop| sums.get_mut(&stop)) {
+                sum.2 += spread(candidate, sum.1);
+            }
+        }
+        for candidate in &mut found {
+            if let Some(&(all, top, total)) = stop(candidate).and_then(|stop| sums.get(&stop)) {
+                candidate.probability = all.min(1.0) * spread(candidate, top) / total;
+            }
+        }
+        found.retain(|candidate| candidate.probability > 1e-4);
+        Ok(found)
+    }
+
     /// Adds a gene's codons, and all start codons of its reading frame.
     fn learn_from(&self, gene: &Confident, oriented: &[u8], codons: &mut HexamerCounts, examples: &mut Vec<Example>) {
         let length = oriented.len();
