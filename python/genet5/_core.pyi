@@ -266,10 +266,18 @@ def concat_annotations(annotations: list[Annotation]) -> Annotation: ...
 class GenomeDecoder:
     """Decodes a genome's sequences as one, and adapts to it: what its confident genes say is put to use.
 
-    Made from the JSON of gene parameters of prokaryotes; raises InputError for those of taxa with introns.
+    Made from the JSON of gene parameters of prokaryotes; raises InputError for those of taxa with introns. For
+    experiments: the factors of the log odds of hexamers and starts in a gene's score, and of those between a gene's
+    starts before its starts are learned from.
     """
 
-    def __init__(self, parameters_json: str) -> None: ...
+    def __init__(
+        self,
+        parameters_json: str,
+        hexamers: float | None = None,
+        starts: float | None = None,
+        sharpness: float | None = None,
+    ) -> None: ...
     def add(self, seqid: str, sequence: bytes, genetic_code: int = 11, circular: bool = False) -> int:
         """Take the genome's next sequence; returns its number."""
 

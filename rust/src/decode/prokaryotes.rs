@@ -342,17 +342,35 @@ impl ProkaryoteDecoder {
         if let Some(offset) = edge {
             consider(0, offset, true, weights.partial);
         }
-        for &(begin, rank, codon_score) in open.iter().filter(|start| end - start.0 >= minimum) {
-            let around = self.adapted.as_ref().map_or(0.0, |adapted| {
-                let adaptation = &adapted.adaptation;
-                adaptation.start_weight * adaptation.starts.score(&window(oriented, begin, self.circular))
-            });
-            let start = weights.start.weight * signal(begin, 0) + weights.start.bias + around;
+        let open: Vec<&(usize, usize, f64)> = open.iter().filter(|start| end - start.0 >= minimum).collect();
+        let around = self.around_starts(oriented, &open);
+        for (i, &&(begin, rank, codon_score)) in open.iter().enumerate() {
+            let start = weights.start.weight * signal(begin, 0) + weights.start.bias + around.get(i).unwrap_or(&0.0);
             consider(begin, begin, false, start + codon_score + self.parameters.rank_score(rank));
         }
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.left.cmp(&b.left)).then(a.right.cmp(&b.right)));
         found.truncate(STARTS);
         nodes.extend(found);
+    }
+
+    /// What the genome's own starts say of the starts of one open reading frame: which of them it is, not whether there is a
+    /// gene. The best of a chance frame's many start codons would else speak for it. Empty before adaptation.
+    fn around_starts(&self, oriented: &[u8], open: &[&(usize, usize, f64)]) -> Vec<f64> {
+        let Some(Adapted { adaptation, .. }) = &self.adapted else { return Vec::new() };
+        let mut scores: Vec<f64> = open
+            .iter()
+            .map(|start| {
+                adaptation.start_weight * adaptation.starts.log_odds(&window(oriented, start.0, self.circular))
+            })
+            .collect();
+        let (mut prior, mut all) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+        for (score, start) in scores.iter().zip(open) {
+            let rank = self.parameters.rank_score(start.1);
+            prior = log_add(prior, rank);
+            all = log_add(all, rank + score);
+        }
+        scores.iter_mut().for_each(|score| *score -= all - prior);
+        scores
     }
 
     /// Score of `right` directly after `left`; `None` where they may not be neighbours.

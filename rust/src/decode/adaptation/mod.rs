@@ -32,6 +32,12 @@ const CONFIDENT: f64 = 0.95;
 /// Fewer genes than this say too little.
 const FEWEST: usize = 100;
 
+/// Factors of the log odds of hexamers and of starts, the latter in units of calibrated log odds: the model's evidence
+/// knows a part of both already. Larger ones find more in genomes far from the training's, and lose genes of unusual
+/// composition in others.
+const HEXAMERS: f64 = 0.6;
+const STARTS: f64 = 0.3;
+
 /// A gene that the program considers, with its posterior probability. Positions as in [`GeneModel`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -108,7 +114,7 @@ impl GenomeDecoder {
             )));
         }
         let sharpness = parameters.calibration.scale.clamp(0.1, 1.0);
-        let factors = Factors { hexamers: HEXAMER_WEIGHT, starts: START_WEIGHT / sharpness, sharpness };
+        let factors = Factors { hexamers: HEXAMERS, starts: STARTS / sharpness, sharpness };
         Ok(GenomeDecoder { factors, parameters: Arc::new(parameters), sequences: Vec::new() })
     }
 
@@ -325,9 +331,6 @@ fn confident(candidates: &[Candidate], strand: Strand, length: usize) -> Vec<Con
     genes.sort_by_key(|gene| gene.stop);
     genes
 }
-
-const HEXAMER_WEIGHT: f64 = 0.3;
-const START_WEIGHT: f64 = 0.7;
 
 #[cfg(test)]
 mod tests;

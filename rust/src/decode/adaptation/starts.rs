@@ -58,8 +58,6 @@ pub struct StartModel {
     motifs: Vec<Motif>,
     /// Log of the share of starts without a motif.
     none: f64,
-    /// Mean log odds of true starts.
-    typical: f64,
 }
 
 /// A motif as it is reported.
@@ -109,24 +107,13 @@ impl StartModel {
             }
         }
         let other = other.map(|counts| logs(&counts, &composition));
-        let mut model = StartModel {
-            own: own.map(|counts| logs(&counts, &composition)),
-            other,
-            motifs: Vec::new(),
-            none: 0.0,
-            typical: 0.0,
-        };
+        let mut model =
+            StartModel { own: own.map(|counts| logs(&counts, &composition)), other, motifs: Vec::new(), none: 0.0 };
         model.motifs = SPACERS.iter().map(|&spacers| model.first_motif(examples, spacers)).collect();
         model.none = 0.5f64.ln();
         for _ in 0..ROUNDS {
             model = model.improved(examples, &composition);
         }
-        let (mut sum, mut total) = (0.0, 0.0);
-        for example in examples.iter().filter(|example| example.probability > 0.01) {
-            sum += example.probability * model.log_odds(&example.window);
-            total += example.probability;
-        }
-        model.typical = sum / f64::max(total, 1.0);
         model
     }
 
@@ -238,17 +225,11 @@ impl StartModel {
             other: self.other,
             motifs,
             none: ((none + PSEUDO) / all).ln(),
-            typical: 0.0,
         }
     }
 
-    /// Log odds less those of a typical true start, nats: which start it is, and not whether there is a gene. The best of a
-    /// chance reading frame's many start codons would else speak for a gene.
-    pub fn score(&self, window: &Window) -> f64 {
-        self.log_odds(window) - self.typical
-    }
-
-    fn log_odds(&self, window: &Window) -> f64 {
+    /// Nats.
+    pub fn log_odds(&self, window: &Window) -> f64 {
         let mut columns = 0.0;
         for (i, &base) in window.iter().enumerate() {
             if base < 4 {

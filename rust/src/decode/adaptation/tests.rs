@@ -91,6 +91,8 @@ fn decoder(made: &Made, random: &mut Random) -> GenomeDecoder {
     // Without the prior for the first start, nothing tells which is the true one.
     parameters.weights.rank = 0.0;
     let mut decoder = GenomeDecoder::new(parameters).unwrap();
+    // The evidence here knows nothing of starts: what is learned counts in full.
+    decoder.factors.starts = 1.0;
     let number = decoder.add("made".to_owned(), &made.bases, GeneticCode::by_number(11).unwrap(), false);
     let (classes, signals) = evidence(made, random);
     decoder.push(number, &classes, &signals).unwrap();
