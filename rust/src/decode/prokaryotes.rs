@@ -324,7 +324,7 @@ impl ProkaryoteDecoder {
             };
             let evidence = self.evidence(strand, left, right, codon_at);
             let codons = self.adapted.as_ref().map_or(0.0, |adapted| {
-                adapted.adaptation.hexamer_weight * gene_sum(&adapted.sums[strand], codon_start, end)
+                adapted.adaptation.hexamer_score(gene_sum(&adapted.sums[strand], codon_start, end))
             });
             let score = evidence + codons + start + stop + weights.gene + prior;
             if score > f64::NEG_INFINITY {

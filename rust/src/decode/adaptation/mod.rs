@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::engine::log_add;
 use super::gene_model::{self, GeneModel};
 use super::parameters::{GeneParameters, Program};
 use super::priors::PriorCounts;
@@ -32,11 +33,12 @@ const CONFIDENT: f64 = 0.95;
 /// Fewer genes than this say too little.
 const FEWEST: usize = 100;
 
-/// Factors of the log odds of hexamers and of starts, the latter in units of calibrated log odds: the model's evidence
-/// knows a part of both already. Larger ones find more in genomes far from the training's, and lose genes of unusual
-/// composition in others.
-const HEXAMERS: f64 = 0.6;
-const STARTS: f64 = 0.3;
+/// Factor of the log odds of hexamers and of starts, in units of calibrated log odds: the model's evidence knows a part of
+/// both already.
+const SHARE: f64 = 0.4;
+/// Log of the share of genes whose hexamers are not the genome's own, as those that came from elsewhere: what their
+/// hexamers cost them at most.
+const UNUSUAL: f64 = -3.0;
 
 /// A gene that the program considers, with its posterior probability. Positions as in [`GeneModel`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,6 +61,13 @@ pub struct Adaptation {
     /// Factors of the two models' log odds in the score of a gene.
     pub hexamer_weight: f64,
     pub start_weight: f64,
+}
+
+impl Adaptation {
+    /// What the sum of the log odds of a gene's hexamers adds to its score, nats.
+    pub fn hexamer_score(&self, sum: f64) -> f64 {
+        log_add(self.hexamer_weight * sum, UNUSUAL)
+    }
 }
 
 /// What a round of learning found.
@@ -114,7 +123,7 @@ impl GenomeDecoder {
             )));
         }
         let sharpness = parameters.calibration.scale.clamp(0.1, 1.0);
-        let factors = Factors { hexamers: HEXAMERS, starts: STARTS / sharpness, sharpness };
+        let factors = Factors { hexamers: SHARE / sharpness, starts: SHARE / sharpness, sharpness };
         Ok(GenomeDecoder { factors, parameters: Arc::new(parameters), sequences: Vec::new() })
     }
 
