@@ -9,6 +9,7 @@ hands out both as int64 tensors, in random order, from the page cache; a peer th
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import functools
 import importlib.util
 import itertools
@@ -52,6 +53,37 @@ def rate(name, read, count, batches, repeats):
     seconds = statistics.median(timed_cpu(epoch) for _ in range(repeats))
     print(f"  {name:<42} {count / seconds:>10,.0f} samples a CPU second")
     return count / seconds
+
+
+def rate_of_threads(name, read, count, batches, repeats, threads=2):
+    """Samples a second of the clock with several threads of one process, each batch dropped where it was read."""
+
+    def work(batch):
+        read(batch)
+
+    def epoch():
+        for _ in pool.map(work, batches):
+            pass
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        epoch()
+        seconds = statistics.median(timed(epoch) for _ in range(repeats))
+    print(f"  {name + f', {threads} threads':<42} {count / seconds:>10,.0f} samples a second of the clock")
+    return count / seconds
+
+
+def limit_of_copying(file, order):
+    """Samples a second of one core that only widens a sample's DNA tokens from uint16 to int64, in the cache."""
+    count = int(file.samples()["tokens"][order].mean())
+    source, target = np.zeros(count, np.uint16), np.zeros((BATCH, count), np.int64)
+
+    def widen():
+        for row in target:
+            np.copyto(row, source)
+
+    widen()
+    seconds = statistics.median(timed_cpu(lambda: [widen() for _ in range(50)]) for _ in range(5))
+    print(f"  {'limit: numpy widening tokens, used memory':<42} {50 * BATCH / seconds:>10,.0f} samples a CPU second")
 
 
 def samples_of(file):
@@ -176,10 +208,12 @@ def random_samples(path, folder, repeats, peers):
         return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
 
     best = rate("GeneT5", lambda b: ours(b, bases=False), len(order), batches, repeats)
+    limit_of_copying(file, order)
+    threaded = rate_of_threads("GeneT5", lambda b: ours(b, bases=False), len(order), batches, repeats)
     rate("GeneT5 with positions and bases", ours, len(order), batches, repeats)
     few = batches[: max(1, len(batches) // 10)]
     rate("GeneT5 with labels of every base", lambda b: dataset.batch(b).to_tensors(), len(few) * BATCH, few, repeats)
-    figures = {}
+    figures, threaded_figures = {}, {}
     for name in peers:
         module, make = PEERS[name]
         if importlib.util.find_spec(module) is None:
@@ -188,9 +222,12 @@ def random_samples(path, folder, repeats, peers):
         for label, read in make(file, folder).items():
             some = batches if name == "arrow" else batches[: max(1, len(batches) // 20)]
             figures[label] = rate(label, read, sum(map(len, some)), some, repeats)
+            threaded_figures[label] = rate_of_threads(label, read, sum(map(len, some)), some, repeats)
     if figures:
         label = max(figures, key=figures.get)
         print(f"  {best / figures[label]:.1f} times the best of the others ({label})")
+        label = max(threaded_figures, key=threaded_figures.get)
+        print(f"  {threaded / threaded_figures[label]:.1f} times by the clock with threads ({label})")
 
 
 def copies(path, folder, repeats):
