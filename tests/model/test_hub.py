@@ -15,7 +15,6 @@ from tiny_models import SIZES, tiny_model
 from genet5.model import GeneT5Tokenizer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-PYTHON = Path(__file__).resolve().parents[2] / "python"
 
 
 def put(cache: Path, name: str, files: list[Path]) -> None:
@@ -32,7 +31,7 @@ def put(cache: Path, name: str, files: list[Path]) -> None:
 
 def offline(cache: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Python in a process of its own: the hub's client reads its settings when it is imported."""
-    environment = os.environ | {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(PYTHON)}
+    environment = os.environ | {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
     environment.pop("HF_HUB_CACHE", None)
     command = [sys.executable, *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
