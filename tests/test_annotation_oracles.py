@@ -9,37 +9,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from real_genomes import genomes
 
 from genet5 import annotation
 
 LARGE = pytest.mark.long
-NAMES = [
-    "aeropyrum_pernix_k1",
-    "arabidopsis_1pct",
-    "celegans_1pct",
-    pytest.param("celegans_chrI_ensembl", marks=LARGE),
-    "chlamydia_trachomatis",
-    "clostridium_cellulosi",
-    pytest.param("deinococcus_deserti", marks=LARGE),
-    "drosophila_1pct",
-    pytest.param("drosophila_chr2R_lifted", marks=LARGE),
-    pytest.param("ecoli_k12_mg1655", marks=LARGE),
-    "halobacterium_salinarum_r1",
-    pytest.param("human_chrY_ensembl75", marks=LARGE),
-    "mycoplasma_genitalium_g37",
-    "mycoplasma_mycoides",
-    "saccharomyces_cerevisiae_ncbi",
-    "saccharomyces_cerevisiae_sgd",
-    "schizosaccharomyces_pombe",
-    "streptococcus_pyogenes_m1gas",
-    "synechocystis_pcc6803",
-    "tiny_enterobacteria_phages",
-    "tiny_lambda",
-    "tiny_phix174",
-    "tiny_sarscov2",
-    "trypanosoma_brucei_chr1",
-    pytest.param("vibrio_fischeri_es114", marks=LARGE),
-]
+GENOMES = genomes(
+    long={
+        "celegans_chrI_ensembl",
+        "deinococcus_deserti",
+        "drosophila_chr2R_lifted",
+        "ecoli_k12_mg1655",
+        "human_chrY_ensembl75",
+        "vibrio_fischeri_es114",
+    }
+)
 
 # gffread aborts here.
 GFFREAD_ABORTS = {"ecoli_k12_mg1655", "mycoplasma_mycoides", "tiny_sarscov2"}
@@ -83,7 +67,7 @@ def unpacked(data, tmp_path):
     return unpack
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if getattr(n, "values", (n,))[0] not in GFFREAD_ABORTS])
+@pytest.mark.parametrize("name", [one for one in GENOMES if one.values[0] not in GFFREAD_ABORTS])
 def test_cds_equal_gffread(name, unpacked, tmp_path):
     if shutil.which("gffread") is None:
         pytest.skip("gffread is not installed")
@@ -177,7 +161,7 @@ def test_proteins_equal_biopython(name, codes, unpacked, tmp_path):
     assert differ <= 2 * partial
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GENOMES)
 def test_written_gff3_is_valid_and_reads_back(name, unpacked, tmp_path):
     fasta, gff = unpacked(name)
     found = annotation.read(gff).check_against(annotation.read_genome(fasta))

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 
 import pytest
+from real_genomes import NAMES, genomes
 
 from genet5 import _core
 from genet5.data.bake import BakeOptions, bake
@@ -101,32 +102,7 @@ def test_everything_reads_back(genome, folder, fewest, data, tokenizer, tmp_path
     assert len(whole) >= fewest, (len(whole), len(chains))
 
 
-LARGE = [
-    "aeropyrum_pernix_k1",
-    "arabidopsis_1pct",
-    "celegans_1pct",
-    "celegans_chrI_ensembl",
-    "chlamydia_trachomatis",
-    "clostridium_cellulosi",
-    "deinococcus_deserti",
-    "drosophila_1pct",
-    "drosophila_chr2R_lifted",
-    "ecoli_k12_mg1655",
-    "halobacterium_salinarum_r1",
-    "human_chrY_ensembl75",
-    "mycoplasma_mycoides",
-    "saccharomyces_cerevisiae_sgd",
-    "schizosaccharomyces_pombe",
-    "streptococcus_pyogenes_m1gas",
-    "synechocystis_pcc6803",
-    "trypanosoma_brucei_chr1",
-    "vibrio_fischeri_es114",
-]
-
-
-@pytest.mark.parametrize(
-    "genome", ["mycoplasma_genitalium_g37", *(pytest.param(name, marks=pytest.mark.long) for name in LARGE)]
-)
+@pytest.mark.parametrize("genome", genomes(long={*NAMES} - {"mycoplasma_genitalium_g37"}))
 def test_every_baked_window_has_hugging_face_ids(genome, data, tokenizer, tmp_path):
     """Overlapping windows share the tokens of what they have in common: the ids must be those of each window alone."""
     tokenizers = pytest.importorskip("tokenizers")

@@ -17,6 +17,7 @@ import tokenizers
 import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from real_genomes import genomes
 
 import genet5.tokenize
 from genet5.cli.main import main
@@ -48,36 +49,6 @@ def grown(tmp_path_factory) -> Path:
 def pair(grown):
     """Ours and Hugging Face's, of the same file."""
     return load_tokenizer(grown), tokenizers.Tokenizer.from_file(str(grown / "tokenizer.json"))
-
-
-# Every genome of the test data.
-GENOMES = [
-    "aeropyrum_pernix_k1",
-    "arabidopsis_1pct",
-    "celegans_1pct",
-    "celegans_chrI_ensembl",
-    "chlamydia_trachomatis",
-    "clostridium_cellulosi",
-    "deinococcus_deserti",
-    "drosophila_1pct",
-    "drosophila_chr2R_lifted",
-    "ecoli_k12_mg1655",
-    "halobacterium_salinarum_r1",
-    "human_chrY_ensembl75",
-    "mycoplasma_genitalium_g37",
-    "mycoplasma_mycoides",
-    "saccharomyces_cerevisiae_ncbi",
-    "saccharomyces_cerevisiae_sgd",
-    "schizosaccharomyces_pombe",
-    "streptococcus_pyogenes_m1gas",
-    "synechocystis_pcc6803",
-    "tiny_enterobacteria_phages",
-    "tiny_lambda",
-    "tiny_phix174",
-    "tiny_sarscov2",
-    "trypanosoma_brucei_chr1",
-    "vibrio_fischeri_es114",
-]
 
 
 def windows(genome: Path, size: int, step: int) -> list[str]:
@@ -117,8 +88,7 @@ def test_windows_with_runs_of_n_have_hugging_face_ids(pair):
     assert_same_ids(pair, [text[i : i + 3000] for i in range(0, len(text), 3000)])
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("species", GENOMES)
+@pytest.mark.parametrize("species", genomes())
 def test_all_windows_of_a_genome_have_hugging_face_ids(pair, data, species):
     every = windows(data / "genomes" / species / "genome.fna.gz", 10_000, 10_000)
     for begin in range(0, len(every), 200):

@@ -212,6 +212,14 @@ def test_refusals_are_one_sentence_and_leave_nothing(model_folder, genome, tmp_p
     assert not out.exists()
 
 
+def test_minutes_of_adaptation_need_adaptation(model_folder, genome, tmp_path, capsys):
+    out = tmp_path / "p.gff3"
+    arguments = ["predict", str(genome), "--model", str(model_folder), "--output", str(out), "--adapt_minutes", "1"]
+    assert main(arguments) == 1
+    assert "--adapt_minutes goes with --adapt" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_decoder_refuses_what_does_not_fit():
     decoder = GenomeDecoder(PARAMETERS)
     rows = np.zeros((10, 2, 6), np.float32)

@@ -54,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     genes.add_argument(
         "--adapt_minutes",
         type=float,
-        default=2.0,
         help="with --adapt, minutes of training on the genome's own genes; 0 leaves the model as it is (default: 2)",
     )
     cut = parser.add_argument_group("how it is computed")
@@ -79,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Annotate and write; 0 when done."""
     import transformers
 
+    from genet5.errors import InputError
     from genet5.predict.annotate import PredictionOptions, annotate_file
 
     transformers.utils.logging.disable_progress_bar()
@@ -100,7 +100,9 @@ def run(args: argparse.Namespace) -> int:
     if args.adapt:
         from genet5.train.adapt import annotator_that_adapts
 
-        annotator = annotator_that_adapts(args.adapt_minutes)
+        annotator = annotator_that_adapts(2.0 if args.adapt_minutes is None else args.adapt_minutes)
+    elif args.adapt_minutes is not None:
+        raise InputError("--adapt_minutes goes with --adapt: add it, or leave both out")
     annotate_file(
         args.genome, args.model, args.output, options, protein=args.protein, cds=args.cds, annotator=annotator
     )

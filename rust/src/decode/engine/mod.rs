@@ -8,11 +8,14 @@
 //! pointers, from which branches that no state needs any more are removed from time to time; what all survivors share is
 //! settled and leaves the tree.
 
+mod back_pointers;
+mod states;
+
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::parameters::{GeneParameters, LengthPrior};
+use super::parameters::GeneParameters;
 use super::strand_tables::{IMPOSSIBLE, StrandTables, codon, pair};
 use crate::dna::GeneticCode;
 
@@ -275,127 +278,6 @@ impl Engine {
     /// The values noted, by boundary and strand; complete after [`Engine::finish`].
     pub fn openings(&self) -> &FxHashMap<(usize, usize), f64> {
         &self.openings
-    }
-
-    fn slot(&mut self, sum: usize, slope: f64) -> u16 {
-        self.base.push(IMPOSSIBLE);
-        self.node.push(0);
-        self.slope.push(slope);
-        self.sum_of.push(sum as u8);
-        (self.base.len() - 1) as u16
-    }
-
-    /// One state a piece of the length prior; returns the ways in.
-    fn states(&mut self, prior: &LengthPrior, weight: f64, shortest: u32, sum: usize) -> Vec<Entry> {
-        prior
-            .iter()
-            .map(|piece| {
-                let slope = weight * piece.slope;
-                let from = piece.from.max(shortest);
-                let log_p = weight * (piece.log_p + piece.slope * f64::from(from - piece.from));
-                Entry { slot: self.slot(sum, slope), from, log_p }
-            })
-            .collect()
-    }
-
-    fn make_states(&mut self) {
-        let parameters = self.parameters.clone();
-        let (priors, weights) = (&parameters.priors, &parameters.weights);
-        for strand in 0..2 {
-            for frame in 0..3 {
-                let sum = strand * 4 + frame;
-                for kind in [SINGLE, FIRST, MIDDLE, LAST] {
-                    let prior = match (kind, strand) {
-                        (SINGLE, _) => &priors.single_exon,
-                        (MIDDLE, _) => &priors.internal_exon,
-                        (FIRST, 0) | (LAST, 1) => &priors.initial_exon,
-                        _ => &priors.terminal_exon,
-                    };
-                    let shortest = if kind == SINGLE { weights.minimum_cds.max(6) } else { 1 };
-                    let entries = self.states(prior, weights.length, shortest, sum);
-                    let slots = entries.iter().map(|entry| entry.slot);
-                    self.exon_slots[strand][frame].extend(slots.clone());
-                    if matches!(kind, SINGLE | LAST) {
-                        self.close_slots[strand][frame].extend(slots);
-                    } else {
-                        self.left_slots[strand][frame].extend(slots);
-                    }
-                    if matches!(kind, SINGLE | FIRST) {
-                        self.open_entries[strand][frame].extend(entries);
-                    } else {
-                        self.right_entries[strand][frame].extend(entries);
-                    }
-                }
-                self.split_close_slots[strand][frame] = self.slot(sum, 0.0);
-            }
-            for _ in 0..self.tables[strand].memories.len() {
-                let entries = self.states(&priors.intron, weights.length, weights.minimum_intron, strand * 4 + 3);
-                self.intron_slots[strand].push(entries.iter().map(|entry| entry.slot).collect());
-                self.intron_entries[strand].push(entries);
-            }
-        }
-        for previous in 0..3 {
-            let entries = self.states(&priors.space, weights.space, 0, 8);
-            self.space_slots[previous] = entries.iter().map(|entry| entry.slot).collect();
-            self.space_entries[previous] = entries;
-        }
-        let longest = [&self.open_entries, &self.right_entries]
-            .into_iter()
-            .flatten()
-            .flatten()
-            .chain(self.intron_entries.iter().flatten())
-            .chain(&self.space_entries)
-            .flatten()
-            .map(|entry| entry.from)
-            .max()
-            .unwrap_or(0);
-        self.ring = vec![Vec::new(); (longest as usize + 8).next_power_of_two()];
-    }
-
-    /// States in which the stretch may begin. Length priors do not judge what lies partly outside.
-    fn begin(&mut self) {
-        let start = self.stretch.start;
-        for slot in self.space_slots[0].clone() {
-            self.base[slot as usize] = -self.slope[slot as usize] * start as f64;
-        }
-        if !self.stretch.open_start {
-            return;
-        }
-        let cost = self.parameters.weights.partial + self.gene_cost;
-        for strand in 0..2u8 {
-            for frame in 0..3u8 {
-                let node = self.add(Node {
-                    previous: 0,
-                    position: start as u32,
-                    event: Event::BeginExon,
-                    strand,
-                    frame,
-                    value: 0.0,
-                });
-                for entry in self.right_entries[strand as usize][frame as usize].clone() {
-                    let slope = self.slope[entry.slot as usize];
-                    let (exon, boundary) = (start as u32, start as u32);
-                    let base = cost - slope * start as f64;
-                    // From the first base on, so that no exon is empty.
-                    self.wait(start + 1, Pending { base, node, slot: entry.slot, exon, boundary });
-                }
-            }
-            for (left, memory) in self.tables[strand as usize].begun.into_iter().enumerate() {
-                let node = self.add(Node {
-                    previous: 0,
-                    position: start as u32,
-                    event: Event::BeginIntron,
-                    strand,
-                    frame: left as u8,
-                    value: 0.0,
-                });
-                for slot in self.intron_slots[strand as usize][memory].clone() {
-                    let slot = slot as usize;
-                    self.base[slot] = cost - self.slope[slot] * start as f64;
-                    self.node[slot] = node;
-                }
-            }
-        }
     }
 
     fn add(&mut self, node: Node) -> u32 {
@@ -901,103 +783,5 @@ impl Engine {
         let position = self.at as u32;
         let (strand, frame) = (strand as u8, frame as u8);
         self.add(Node { previous: origin, position, event, strand, frame, value })
-    }
-
-    /// Removes nodes that no state can trace back to, and settles those that all states share.
-    fn collect(&mut self) {
-        let mut keep = vec![false; self.nodes.len()];
-        keep[0] = true;
-        for (slot, &base) in self.base.iter().enumerate() {
-            if base > IMPOSSIBLE {
-                keep[self.node[slot] as usize] = true;
-            }
-        }
-        let kept = self.split_open.iter().flatten().filter(|kept| kept.value > IMPOSSIBLE).map(|kept| kept.node);
-        for node in kept.chain(self.ring.iter().flatten().map(|pending| pending.node)) {
-            keep[node as usize] = true;
-        }
-        let roots = keep.clone();
-        // Parents stand before their children.
-        let mut children = vec![0u32; self.nodes.len()];
-        for i in (1..self.nodes.len()).rev() {
-            if keep[i] {
-                let parent = self.nodes[i].previous as usize;
-                keep[parent] = true;
-                children[parent] += 1;
-            }
-        }
-        // Down from the root while there is one way to go, and no state rests here.
-        let mut trunk = 0usize;
-        let mut only_child: Vec<u32> = vec![0; self.nodes.len()];
-        for i in 1..self.nodes.len() {
-            if keep[i] {
-                only_child[self.nodes[i].previous as usize] = i as u32;
-            }
-        }
-        while children[trunk] == 1 && (trunk == 0 && !self.rests_on_root() || trunk != 0 && !roots[trunk]) {
-            trunk = only_child[trunk] as usize;
-            self.settled.push(self.nodes[trunk]);
-        }
-        let mut moved = vec![0u32; self.nodes.len()];
-        let mut nodes = vec![self.nodes[trunk]];
-        nodes[0].previous = 0;
-        let mut on_trunk = trunk;
-        while on_trunk != 0 {
-            keep[on_trunk] = false;
-            on_trunk = self.nodes[on_trunk].previous as usize;
-        }
-        for i in 1..self.nodes.len() {
-            if keep[i] {
-                moved[i] = nodes.len() as u32;
-                let mut node = self.nodes[i];
-                node.previous = moved[node.previous as usize];
-                nodes.push(node);
-            }
-        }
-        self.nodes = nodes;
-        for node in &mut self.node {
-            *node = moved[*node as usize];
-        }
-        for pending in self.ring.iter_mut().flatten() {
-            pending.node = moved[pending.node as usize];
-        }
-        for kept in self.split_open.iter_mut().flatten() {
-            kept.node = moved[kept.node as usize];
-        }
-        self.collect_at = (2 * self.nodes.len()).max(1 << 18);
-    }
-
-    /// Brings [`Engine::take_settled`] up to date.
-    pub fn settle(&mut self) {
-        self.collect();
-    }
-
-    /// Nodes of the best path that no later evidence can change, since the last call.
-    pub fn take_settled(&mut self) -> Vec<Node> {
-        std::mem::take(&mut self.settled)
-    }
-
-    /// After [`Engine::settle`]: if the settled path ends between genes (`last` is its last node), the place up to which
-    /// no gene that may still be chosen opens.
-    pub fn quiet_after(&self, last: Option<&Node>) -> Option<usize> {
-        if last.is_some_and(|node| node.event != Event::Close) {
-            return None;
-        }
-        let first = self.nodes[1..].iter().filter(|node| node.previous == 0);
-        let mut end = self.at;
-        for node in first {
-            if !matches!(node.event, Event::Open) {
-                return None;
-            }
-            end = end.min(node.position as usize);
-        }
-        Some(end)
-    }
-
-    /// Whether a state or a waiting entry traces back to the root directly.
-    fn rests_on_root(&self) -> bool {
-        self.base.iter().zip(&self.node).any(|(&base, &node)| base > IMPOSSIBLE && node == 0)
-            || self.ring.iter().flatten().any(|pending| pending.node == 0)
-            || self.split_open.iter().flatten().any(|kept| kept.value > IMPOSSIBLE && kept.node == 0)
     }
 }
