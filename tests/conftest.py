@@ -1,13 +1,18 @@
-"""Shared fixtures: where the real genomes are, and what to do where they are not."""
+"""Shared fixtures: where the real genomes are, and what to do where they are not.
+
+`real_genomes` is importable by its name.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def data_directory() -> Path | None:
