@@ -108,6 +108,50 @@ def test_batches_have_the_documented_types_and_own_their_memory(packed):
     assert len(tensors) == 12
 
 
+def test_memory_is_used_again_only_when_nothing_refers_to_it(packed):
+    dataset = PackedDataset(packed)
+    everything = np.arange(len(dataset))
+    expected = {name: tensor.clone() for name, tensor in dataset.batch(everything).to_tensors().items()}
+    first = dataset.batch(everything)
+    place = first.input_ids.ctypes.data
+    # Views of views, tensors and buffers over the memory outlive the batch.
+    view, tensor, buffer = first.input_ids[3:][1:], first.to_tensors()["signal_labels"][:, 1], memoryview(first.bases)
+    kept = view.copy(), tensor.clone(), bytes(buffer)
+    del first
+    for _ in range(40):
+        batch = dataset.batch(everything[::-1].copy())
+        assert place != batch.input_ids.ctypes.data
+        for array in batch.to_tensors().values():
+            array.fill_(7)
+    assert np.array_equal(view, kept[0])
+    assert tensor.equal(kept[1])
+    assert bytes(buffer) == kept[2]
+    del view, tensor, buffer
+    # What was left in the memory never shows.
+    places = set()
+    for _ in range(40):
+        tensors = dataset.batch(everything).to_tensors()
+        places.add(tensors["input_ids"].data_ptr())
+        assert all(tensors[name].equal(expected[name]) for name in expected)
+        for array in tensors.values():
+            array.fill_(7)
+        del tensors, array
+    assert len(places) <= 4
+
+
+@pytest.mark.parametrize("threads", [2, 3, 100])
+def test_threads_of_a_batch_change_nothing(packed, threads):
+    one, several = PackedDataset(packed), PackedDataset(packed, threads=threads)
+    for order in ([], [2], [3, 0, 1, 3], range(len(one))):
+        expected, found = one.batch(order).to_tensors(), several.batch(order).to_tensors()
+        assert expected.keys() == found.keys()
+        assert all(found[name].equal(expected[name]) for name in expected)
+    with pytest.raises(InputError):
+        several.batch([0, 1, len(one)])
+    with pytest.raises(InputError):
+        PackedDataset(packed, threads=0)
+
+
 def test_lengths_come_from_the_index(packed):
     dataset = PackedDataset(packed)
     batches = [dataset[i] for i in range(len(dataset))]

@@ -5,6 +5,8 @@
 >>> batch.input_ids.shape, batch.token_offsets  # doctest: +SKIP
 ((6815,), array([   0, 2270, 4541, 6815]))
 
+The memory of batches that are no longer in use is used again: drop one before the next is read where speed counts.
+
 With torch's loader (any start method: a worker opens the file anew, and refuses another one of the same name)::
 
     sampler = TokenBudgetSampler(dataset.target_lengths, token_budget=45_500, max_batch_size=8)
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A flat batch: S segments (windows), T tokens, B bases, L label tokens. The arrays own their memory.
+    """A flat batch: S segments (windows), T tokens, B bases, L label tokens.
+
+    No other batch in use shares the arrays' memory. It is used again for a later batch of the same file once nothing
+    refers to it: no array, no tensor and no view of one.
 
     Attributes:
         input_ids: DNA tokens, int64 [T].
@@ -122,15 +127,26 @@ class PackedDataset:
         path: the packed file.
         tokenizer: a tokenizer, or the path of one, that is to be used with the data; refused unless its first tokens
             are those that the file was made with.
+        threads: that read a batch together, this one among them. More than one only where batches are not read in
+            worker processes already.
 
     Raises:
         OSError: no such file, or it cannot be read.
         FormatError: it is cut short, damaged, newer than this version, or no packed file.
-        InputError: the tokenizer does not continue the file's.
+        InputError: the tokenizer does not continue the file's, or there are no threads.
     """
 
-    def __init__(self, path: str | PathLike[str], tokenizer: Tokenizer | str | PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        tokenizer: Tokenizer | str | PathLike[str] | None = None,
+        *,
+        threads: int = 1,
+    ) -> None:
+        if threads < 1:
+            raise InputError(f"{threads} threads: a batch needs at least one")
         self.file = PackedFile(path)
+        self.threads = threads
         if tokenizer is not None:
             self.file.check_tokenizer(tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer(tokenizer))
 
@@ -181,7 +197,7 @@ class PackedDataset:
         array = np.asarray(indices)
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             raise InputError(f"indices of samples must be a list of whole numbers, not {array.dtype} {array.shape}")
-        arrays: dict[str, Any] = self.file.batch(np.ascontiguousarray(array, dtype=np.int64))
+        arrays: dict[str, Any] = self.file.batch(np.ascontiguousarray(array, dtype=np.int64), threads=self.threads)
         return Batch(**arrays)
 
     def __getitem__(self, index: int) -> Batch:

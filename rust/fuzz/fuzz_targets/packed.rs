@@ -32,7 +32,7 @@ fn read(bytes: &[u8]) {
     for segment in 0..reader.segment_count() {
         drop(reader.trace(segment));
     }
-    drop(verify(&reader));
+    drop(verify(&reader, 2));
 }
 
 fn folder() -> tempfile::TempDir {

@@ -1,10 +1,14 @@
-//! Samples as one flat batch: arrays without padding that own their memory.
+//! Samples as one flat batch: arrays without padding.
+//!
+//! A batch is read in two steps. `Reader::select` finds its rows and so the sizes of its arrays; `Selection::fill` writes
+//! into arrays of the caller's, which may have been used before, by one thread or several.
+
+use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use super::format::{HAS_TRACKS, SampleRow};
-use super::reader::Reader;
-use super::vocabulary::SHORT;
+use super::format::{HAS_TRACKS, SampleRow, SegmentRow};
+use super::reader::{Reader, prefetch};
 use crate::dna::GeneticCode;
 use crate::error::{Error, Result};
 use crate::labels::{LabelTables, SIGNALS, StartCodons, base_labels};
@@ -43,6 +47,65 @@ pub struct Batch {
     pub segment_ids: Vec<i64>,
 }
 
+/// The arrays that `Selection::fill` writes whole: of the sizes that `Selection::shape` gives, or empty where they are not
+/// wanted.
+#[derive(Default)]
+pub struct Arrays<'a> {
+    pub input_ids: &'a mut [i64],
+    pub positions: &'a mut [i64],
+    pub bases: &'a mut [u8],
+    pub decoder_input_ids: &'a mut [i64],
+    pub labels: &'a mut [i64],
+    pub class_labels: &'a mut [i8],
+    pub signal_labels: &'a mut [i8],
+    pub tracks: &'a mut [u8],
+}
+
+impl<'a> Arrays<'a> {
+    /// Cuts off the parts of the first segments, which have this shape.
+    fn front(&mut self, shape: Shape) -> Arrays<'a> {
+        Arrays {
+            input_ids: front(&mut self.input_ids, shape.tokens),
+            positions: front(&mut self.positions, shape.tokens),
+            bases: front(&mut self.bases, shape.bases),
+            decoder_input_ids: front(&mut self.decoder_input_ids, shape.targets),
+            labels: front(&mut self.labels, shape.targets),
+            class_labels: front(&mut self.class_labels, 2 * shape.bases),
+            signal_labels: front(&mut self.signal_labels, 2 * SIGNALS * shape.bases),
+            tracks: front(&mut self.tracks, shape.tokens),
+        }
+    }
+}
+
+/// The first `count` values; none of an array that is not wanted.
+fn front<'a, T>(slice: &mut &'a mut [T], count: usize) -> &'a mut [T] {
+    let whole = std::mem::take(slice);
+    let (first, rest) = whole.split_at_mut(if whole.is_empty() { 0 } else { count });
+    *slice = rest;
+    first
+}
+
+/// Lengths of a batch, or of a part of one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shape {
+    pub tokens: usize,
+    pub bases: usize,
+    /// Label tokens: of each sentence one less than it has.
+    pub targets: usize,
+}
+
+impl Shape {
+    fn of(row: &SegmentRow) -> Self {
+        Shape { tokens: row.tokens as usize, bases: row.length as usize, targets: row.labels as usize - 1 }
+    }
+
+    fn add(&mut self, other: Shape) {
+        self.tokens += other.tokens;
+        self.bases += other.bases;
+        self.targets += other.targets;
+    }
+}
+
 /// What base labels need besides the file: made once for a file.
 pub struct LabelContext {
     vocabulary: language::Vocabulary,
@@ -73,111 +136,230 @@ impl LabelContext {
     }
 }
 
-fn last(offsets: &[i64]) -> usize {
-    offsets.last().map_or(0, |&offset| offset as usize)
+/// One sample of a batch.
+struct Picked<'a> {
+    sample: usize,
+    row: SampleRow,
+    block: &'a [u8],
+    /// Its segments among the selection's.
+    segments: Range<usize>,
+    shape: Shape,
+}
+
+/// The rows of a batch's samples, read once from the map: their lengths agree with one another and fit the file, whatever
+/// was written over it since it was opened. The samples' bytes are checked when they are read.
+pub struct Selection<'a> {
+    reader: &'a Reader,
+    picked: Vec<Picked<'a>>,
+    segments: Vec<SegmentRow>,
+    pub segment_ids: Vec<i64>,
+    pub token_offsets: Vec<i64>,
+    pub base_offsets: Vec<i64>,
+    pub target_offsets: Vec<i64>,
+    shape: Shape,
 }
 
 impl Reader {
-    /// Reads samples in the order given. `labels` is needed where `want.base_labels` is.
-    pub fn batch(&self, samples: &[usize], want: Want, labels: Option<&LabelContext>) -> Result<Batch> {
+    /// Finds the samples of a batch, in the order given.
+    pub fn select(&self, samples: &[usize]) -> Result<Selection<'_>> {
         self.check_unchanged()?;
         let rows = samples.iter().map(|&sample| self.sample(sample)).collect::<Result<Vec<SampleRow>>>()?;
-        let total = |value: fn(&SampleRow) -> u32| rows.iter().map(|row| value(row) as usize).sum::<usize>();
-        let (tokens, sentences, segments) = (total(|r| r.tokens), total(|r| r.labels), total(|r| r.segments));
-        let mut batch = Batch {
-            input_ids: Vec::with_capacity(tokens),
-            positions: vec![0; if want.bases { tokens } else { 0 }],
-            bases: vec![0; if want.bases { total(|r| r.bases) + SHORT } else { 0 }],
-            decoder_input_ids: Vec::with_capacity(if want.text { sentences } else { 0 }),
-            labels: Vec::with_capacity(if want.text { sentences } else { 0 }),
-            token_offsets: Vec::with_capacity(segments + 1),
-            base_offsets: Vec::with_capacity(segments + 1),
-            target_offsets: Vec::with_capacity(segments + 1),
-            class_labels: Vec::with_capacity(if want.base_labels { 2 * total(|r| r.bases) } else { 0 }),
-            signal_labels: Vec::with_capacity(if want.base_labels { 2 * SIGNALS * total(|r| r.bases) } else { 0 }),
-            tracks: self.has_tracks().then(|| Vec::with_capacity(tokens)),
-            segment_ids: Vec::with_capacity(segments),
-        };
-        for offsets in [&mut batch.token_offsets, &mut batch.base_offsets, &mut batch.target_offsets] {
+        rows.iter().for_each(|row| self.prefetch_segments(row));
+        let count = rows.iter().map(|row| row.segments as usize).sum::<usize>().min(self.segment_count());
+        let offsets = || {
+            let mut offsets = Vec::with_capacity(count + 1);
             offsets.push(0);
+            offsets
+        };
+        let mut selection = Selection {
+            reader: self,
+            picked: Vec::with_capacity(samples.len()),
+            segments: Vec::with_capacity(count),
+            segment_ids: Vec::with_capacity(count),
+            token_offsets: offsets(),
+            base_offsets: offsets(),
+            target_offsets: offsets(),
+            shape: Shape::default(),
+        };
+        for (&sample, row) in samples.iter().zip(rows) {
+            selection.pick(sample, row)?;
         }
-        for (&sample, row) in samples.iter().zip(&rows) {
-            self.append(sample, row, want, labels, &mut batch)?;
-        }
-        if want.bases {
-            batch.bases.truncate(batch.bases.len() - SHORT);
-        }
-        Ok(batch)
+        Ok(selection)
     }
 
-    fn append(
+    /// Reads samples in the order given. `labels` is needed where `want.base_labels` is.
+    pub fn batch(&self, samples: &[usize], want: Want, labels: Option<&LabelContext>) -> Result<Batch> {
+        let selection = self.select(samples)?;
+        let Shape { tokens, bases, targets } = selection.shape;
+        let count = |wanted: bool, count: usize| if wanted { count } else { 0 };
+        let mut batch = Batch {
+            input_ids: vec![0; tokens],
+            positions: vec![0; count(want.bases, tokens)],
+            bases: vec![0; count(want.bases, bases)],
+            decoder_input_ids: vec![0; count(want.text, targets)],
+            labels: vec![0; count(want.text, targets)],
+            class_labels: vec![0; count(want.base_labels, 2 * bases)],
+            signal_labels: vec![0; count(want.base_labels, 2 * SIGNALS * bases)],
+            tracks: self.has_tracks().then(|| vec![0; tokens]),
+            ..Batch::default()
+        };
+        let arrays = Arrays {
+            input_ids: &mut batch.input_ids,
+            positions: &mut batch.positions,
+            bases: &mut batch.bases,
+            decoder_input_ids: &mut batch.decoder_input_ids,
+            labels: &mut batch.labels,
+            class_labels: &mut batch.class_labels,
+            signal_labels: &mut batch.signal_labels,
+            tracks: batch.tracks.as_deref_mut().unwrap_or_default(),
+        };
+        selection.fill(want, labels, 1, arrays)?;
+        (batch.token_offsets, batch.base_offsets) = (selection.token_offsets, selection.base_offsets);
+        (batch.target_offsets, batch.segment_ids) = (selection.target_offsets, selection.segment_ids);
+        Ok(batch)
+    }
+}
+
+impl<'a> Selection<'a> {
+    /// Lengths of the whole batch.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn pick(&mut self, sample: usize, row: SampleRow) -> Result<()> {
+        let reader = self.reader;
+        let block = reader.unchecked_block(sample, &row)?;
+        let (before, first) = (self.shape, self.segments.len());
+        for index in row.first_segment..row.first_segment + u64::from(row.segments) {
+            let segment = reader.segment(index as usize)?;
+            if !reader.is_consistent(&segment) || reader.data(block, &segment).is_err() {
+                return Err(reader.damaged(&format!("sample {sample}: segment {index} is inconsistent")));
+            }
+            self.shape.add(Shape::of(&segment));
+            self.segments.push(segment);
+            self.segment_ids.push(index as i64);
+            self.token_offsets.push(self.shape.tokens as i64);
+            self.base_offsets.push(self.shape.bases as i64);
+            self.target_offsets.push(self.shape.targets as i64);
+        }
+        let shape = Shape {
+            tokens: self.shape.tokens - before.tokens,
+            bases: self.shape.bases - before.bases,
+            targets: self.shape.targets - before.targets,
+        };
+        self.picked.push(Picked { sample, row, block, segments: first..self.segments.len(), shape });
+        Ok(())
+    }
+
+    /// Writes the batch with `threads` threads, this one among them.
+    pub fn fill(
         &self,
-        sample: usize,
-        sample_row: &SampleRow,
         want: Want,
         labels: Option<&LabelContext>,
-        batch: &mut Batch,
+        threads: usize,
+        mut arrays: Arrays<'_>,
     ) -> Result<()> {
-        let block = self.block(sample, sample_row)?;
-        let vocabulary = self.vocabulary();
-        for index in sample_row.first_segment..sample_row.first_segment + u64::from(sample_row.segments) {
-            let row = self.segment(index as usize)?;
-            let data = self.data(block, &row)?;
-            let (first_token, first_base) = (batch.input_ids.len(), last(&batch.base_offsets));
-            let (end_token, end_base) = (first_token + row.tokens as usize, first_base + row.length as usize);
-            data.append_tokens(&mut batch.input_ids);
-            if want.bases {
-                // Rows of the segment table are read again from the map: lengths may not fit a file that was overwritten.
-                let positions = batch.positions.get_mut(first_token..end_token);
-                let bases = batch.bases.get_mut(first_base..end_base + SHORT);
-                let spelled = positions.zip(bases).is_some_and(|(p, b)| vocabulary.spell(data.tokens(), p, b));
-                if !spelled {
-                    return Err(self.damaged(&format!("the tokens of segment {index} do not spell its bases")));
-                }
+        if want.base_labels && (labels.is_none() || !want.bases) {
+            return Err(Error::input("base labels need bases and the file's label tables"));
+        }
+        let labels = labels.filter(|_| want.base_labels);
+        let threads = threads.clamp(1, self.picked.len().max(1));
+        if threads == 1 {
+            return self.fill_part(&self.picked, labels, arrays);
+        }
+        std::thread::scope(|scope| {
+            let mut parts = Vec::with_capacity(threads);
+            let mut rest = &self.picked[..];
+            for left in (2..=threads).rev() {
+                let (part, after) = rest.split_at(share_of(rest, left));
+                rest = after;
+                let mut shape = Shape::default();
+                part.iter().for_each(|picked| shape.add(picked.shape));
+                let arrays = arrays.front(shape);
+                parts.push(scope.spawn(move || self.fill_part(part, labels, arrays)));
             }
-            if want.text {
-                let length = row.labels as usize;
-                batch.decoder_input_ids.extend(data.labels().take(length - 1).map(i64::from));
-                let kept = (row.loss_end as usize).saturating_sub(1);
-                batch.labels.extend(data.labels().skip(1).take(kept).map(i64::from));
-                batch.labels.resize(batch.decoder_input_ids.len(), NO_LOSS);
+            let last = self.fill_part(rest, labels, arrays);
+            // The error of the first sample that has one.
+            for part in parts {
+                part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             }
-            if let Some(tracks) = &mut batch.tracks {
-                if row.flags & HAS_TRACKS != 0 {
-                    tracks.extend_from_slice(data.tracks());
-                }
-                tracks.resize(batch.input_ids.len(), 0);
+            last
+        })
+    }
+
+    fn fill_part(&self, picked: &[Picked], labels: Option<&LabelContext>, mut arrays: Arrays<'_>) -> Result<()> {
+        for (place, one) in picked.iter().enumerate() {
+            if let Some(next) = picked.get(place + 1) {
+                prefetch(next.block);
             }
-            if want.base_labels {
-                let context = labels
-                    .filter(|_| want.bases)
-                    .ok_or_else(|| Error::input("base labels need bases and the file's label tables"))?;
-                let tables = context
-                    .tables
-                    .get(&row.genetic_code)
-                    .ok_or_else(|| self.damaged(&format!("segment {index} changed its genetic code")))?;
-                let sentence: Vec<u32> = data.labels().collect();
-                let ignores: Vec<(u32, u32)> = data.ignores().collect();
-                batch.class_labels.resize(2 * end_base, 0);
-                batch.signal_labels.resize(2 * SIGNALS * end_base, 0);
-                base_labels(
-                    &sentence,
-                    &batch.bases[first_base..end_base],
-                    &context.vocabulary,
-                    tables,
-                    &ignores,
-                    &mut batch.class_labels[2 * first_base..],
-                    &mut batch.signal_labels[2 * SIGNALS * first_base..],
-                )
-                .map_err(|e| {
-                    Error::binary(self.path(), format!("segment {index} holds a sentence that cannot be read: {e}"))
-                })?;
+            self.reader.check_block(one.sample, &one.row, one.block)?;
+            for index in one.segments.clone() {
+                let row = &self.segments[index];
+                self.fill_segment(index, one.block, labels, arrays.front(Shape::of(row)))?;
             }
-            batch.token_offsets.push(batch.input_ids.len() as i64);
-            batch.base_offsets.push(end_base as i64);
-            batch.target_offsets.push(batch.target_offsets.last().unwrap_or(&0) + i64::from(row.labels) - 1);
-            batch.segment_ids.push(index as i64);
         }
         Ok(())
     }
+
+    fn fill_segment(
+        &self,
+        index: usize,
+        block: &[u8],
+        labels: Option<&LabelContext>,
+        arrays: Arrays<'_>,
+    ) -> Result<()> {
+        let (reader, row, number) = (self.reader, &self.segments[index], self.segment_ids[index]);
+        let data = reader.data(block, row)?;
+        data.widen_tokens(arrays.input_ids);
+        if !arrays.bases.is_empty() && !data.spell(reader.vocabulary(), arrays.positions, arrays.bases) {
+            return Err(reader.damaged(&format!("the tokens of segment {number} do not spell its bases")));
+        }
+        if !arrays.labels.is_empty() {
+            data.widen_labels(0, arrays.decoder_input_ids);
+            let kept = (row.loss_end as usize).saturating_sub(1);
+            let (kept, masked) = arrays.labels.split_at_mut(kept);
+            data.widen_labels(1, kept);
+            masked.fill(NO_LOSS);
+        }
+        if !arrays.tracks.is_empty() {
+            match row.flags & HAS_TRACKS {
+                0 => arrays.tracks.fill(0),
+                _ => arrays.tracks.copy_from_slice(data.tracks()),
+            }
+        }
+        if let Some(context) = labels {
+            let tables = context
+                .tables
+                .get(&row.genetic_code)
+                .ok_or_else(|| reader.damaged(&format!("segment {number} changed its genetic code")))?;
+            let sentence: Vec<u32> = data.labels().collect();
+            let ignores: Vec<(u32, u32)> = data.ignores().collect();
+            base_labels(
+                &sentence,
+                arrays.bases,
+                &context.vocabulary,
+                tables,
+                &ignores,
+                arrays.class_labels,
+                arrays.signal_labels,
+            )
+            .map_err(|e| {
+                Error::binary(reader.path(), format!("segment {number} holds a sentence that cannot be read: {e}"))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// How many of these samples are about one of `parts` equal shares of their bytes.
+fn share_of(picked: &[Picked], parts: usize) -> usize {
+    let total: usize = picked.iter().map(|one| one.block.len()).sum();
+    let mut sum = 0;
+    picked
+        .iter()
+        .take_while(|one| {
+            sum += one.block.len();
+            2 * sum * parts <= 2 * total + one.block.len() * parts
+        })
+        .count()
 }

@@ -1,6 +1,6 @@
 //! The layout of a packed file, as docs/packed_format.md describes it. All numbers are little-endian.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 pub(super) const MAGIC: [u8; 8] = *b"\x93GENET5\n";
 pub const VERSION: u32 = 1;
@@ -92,8 +92,8 @@ impl Header {
         put(32, &self.token_bytes.to_le_bytes());
         put(36, &(Section::ALL.len() as u32).to_le_bytes());
         put(40, &self.prefix_hash.to_le_bytes());
-        put(48, &xxh3_64(table).to_le_bytes());
-        let checksum = xxh3_64(&bytes[..56]);
+        put(48, &XxHash3_64::oneshot(table).to_le_bytes());
+        let checksum = XxHash3_64::oneshot(&bytes[..56]);
         bytes[56..].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
@@ -110,7 +110,7 @@ impl Header {
         if version > VERSION {
             return Err(Refusal::Newer(version));
         }
-        if bytes.len() < HEADER_BYTES || version == 0 || xxh3_64(&bytes[..56]) != u64_at(bytes, 56) {
+        if bytes.len() < HEADER_BYTES || version == 0 || XxHash3_64::oneshot(&bytes[..56]) != u64_at(bytes, 56) {
             return Err(Refusal::Damaged("the checksum of its header is wrong"));
         }
         let header = Header {

@@ -11,7 +11,7 @@ pub mod reseal;
 mod vocabulary;
 mod writer;
 
-pub use batch::{Batch, LabelContext, Want};
+pub use batch::{Arrays, Batch, LabelContext, Selection, Shape, Want};
 pub use format::{FIRST_CALLER_FLAG, HAS_TRACKS, SampleRow, SegmentRow, VERSION};
 pub use operations::{Share, merge, merge_metadata, shuffle, split, subset, verify};
 pub use reader::{Reader, Tables, Trace};

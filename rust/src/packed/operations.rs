@@ -2,6 +2,9 @@
 //! checksum on the way, so that damage does not spread.
 
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use serde_json::{Map, Value, json};
 
@@ -161,32 +164,55 @@ fn add(left: Value, right: Value) -> Value {
     }
 }
 
-/// Reads a whole file and holds every sample against its checksum and its segments; returns the bytes read.
-pub fn verify(reader: &Reader) -> Result<u64> {
+/// Reads a whole file with `threads` threads and holds every sample against its checksum and its segments; returns the
+/// bytes read. The error is that of the first sample that has one.
+pub fn verify(reader: &Reader, threads: usize) -> Result<u64> {
     let tables = reader.tables()?;
-    let mut bytes = 0;
-    let mut blocks = Vec::new();
-    for (first, samples) in
-        runs((0..reader.len()).map(|sample| (0, sample)), &[&tables]).map(|run| (run.first, run.samples))
-    {
-        reader.read_blocks(first, &samples, &mut blocks)?;
-        let mut rest = &blocks[..];
-        for sample in &samples {
-            let (block, after) = rest.split_at(sample.bytes as usize);
-            rest = after;
-            for (segment, row) in tables.segments(sample) {
-                let data = reader.data(block, &row)?;
-                let most = data.labels().max().unwrap_or(0);
-                let spelled = reader.vocabulary().count(data.tokens());
-                if spelled != Some(u64::from(row.length)) || most as usize >= reader.vocabulary().len() {
-                    return Err(reader.damaged(&format!("the tokens of segment {segment} do not spell its bases")));
-                }
+    let all = [&tables];
+    let runs = Mutex::new(runs((0..reader.len()).map(|sample| (0, sample)), &all).enumerate());
+    let stop = AtomicBool::new(false);
+    let work = || {
+        let (mut bytes, mut blocks) = (0, Vec::new());
+        while !stop.load(Ordering::Relaxed) {
+            let next = runs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+            let Some((number, run)) = next else { break };
+            if let Err(error) = verify_run(reader, &tables, &run, &mut blocks) {
+                // Runs before this one were handed out before it, and are finished by those who took them.
+                stop.store(true, Ordering::Relaxed);
+                return Err((number, error));
             }
-            bytes += u64::from(sample.bytes);
+            bytes += run.samples.iter().map(|sample| u64::from(sample.bytes)).sum::<u64>();
         }
+        Ok(bytes)
+    };
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let join = |other: ScopedJoinHandle<_>| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        others.into_iter().map(join).chain([own]).collect()
+    });
+    let (read, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|outcome| outcome.is_ok());
+    if let Some((_, error)) = failed.into_iter().filter_map(std::result::Result::err).min_by_key(|(number, _)| *number)
+    {
+        return Err(error);
     }
     reader.check_unchanged()?;
-    Ok(bytes)
+    Ok(read.into_iter().flatten().sum())
+}
+
+fn verify_run(reader: &Reader, tables: &Tables, run: &Run, blocks: &mut Vec<u8>) -> Result<()> {
+    reader.read_blocks(run.first, &run.samples, blocks)?;
+    let mut rest = &blocks[..];
+    for sample in &run.samples {
+        let (block, after) = rest.split_at(sample.bytes as usize);
+        rest = after;
+        for (segment, row) in tables.segments(sample) {
+            if !reader.data(block, &row)?.is_known(reader.vocabulary(), row.length) {
+                return Err(reader.damaged(&format!("the tokens of segment {segment} do not spell its bases")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Samples that stand side by side in their file, and are read and written at once.
@@ -197,7 +223,7 @@ struct Run {
 }
 
 /// Bytes of a run, about: enough that the system is asked seldom, and that it stays in the cache.
-const RUN_BYTES: usize = 1 << 20;
+const RUN_BYTES: usize = 1 << 18;
 
 fn runs<'a>(
     picks: impl Iterator<Item = (usize, usize)> + 'a,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use memmap2::Mmap;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::MOST_BASES;
 use super::format::{
     ALIGNMENT, BLOCK_ALIGNMENT, Entry, HAS_TRACKS, HEADER_BYTES, Header, Refusal, SampleRow, Section, SegmentLayout,
     SegmentRow, TABLE_BYTES, VERSION, align, parse_strings, u32_at,
 };
-use super::vocabulary::{SHORT, Vocabulary};
+use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 
 /// A packed file, open and mapped. Shared freely between threads.
@@ -81,13 +81,32 @@ impl SegmentData<'_> {
         ids(self.tokens, self.width)
     }
 
-    /// Appends the tokens as int64.
-    pub(super) fn append_tokens(&self, out: &mut Vec<i64>) {
-        if self.width == 2 {
-            out.extend(self.tokens.chunks_exact(2).map(|id| i64::from(u16::from_le_bytes([id[0], id[1]]))));
-        } else {
-            out.extend(self.tokens().map(i64::from));
+    /// Writes the tokens as int64.
+    pub(super) fn widen_tokens(&self, out: &mut [i64]) {
+        widen(self.tokens, self.width, out);
+    }
+
+    /// Writes as many of the sentence's tokens as `out` has room for, from `first` on.
+    pub(super) fn widen_labels(&self, first: usize, out: &mut [i64]) {
+        widen(&self.labels[first * self.width..], self.width, out);
+    }
+
+    /// `Vocabulary::spell` of its tokens.
+    pub(super) fn spell(&self, vocabulary: &Vocabulary, positions: &mut [i64], out: &mut [u8]) -> bool {
+        // The width is known before the loops, not asked for each token.
+        match self.width {
+            2 => vocabulary.spell(narrow(self.tokens), positions, out),
+            _ => vocabulary.spell(wide(self.tokens), positions, out),
         }
+    }
+
+    /// Whether its tokens spell so many bases, and all tokens of its sentence are known.
+    pub(super) fn is_known(&self, vocabulary: &Vocabulary, bases: u32) -> bool {
+        let (spelled, most) = match self.width {
+            2 => (vocabulary.count(narrow(self.tokens)), narrow(self.labels).max()),
+            _ => (vocabulary.count(wide(self.tokens)), wide(self.labels).max()),
+        };
+        spelled == Some(u64::from(bases)) && (most.unwrap_or(0) as usize) < vocabulary.len()
     }
 
     pub(super) fn labels(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
@@ -100,6 +119,21 @@ impl SegmentData<'_> {
 
     pub(super) fn tracks(&self) -> &[u8] {
         self.tracks
+    }
+}
+
+fn narrow(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + '_ {
+    bytes.chunks_exact(2).map(|id| u32::from(u16::from_le_bytes([id[0], id[1]])))
+}
+
+fn wide(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + '_ {
+    bytes.chunks_exact(4).map(|id| u32_at(id, 0))
+}
+
+fn widen(bytes: &[u8], width: usize, out: &mut [i64]) {
+    match width {
+        2 => out.iter_mut().zip(narrow(bytes)).for_each(|(out, id)| *out = i64::from(id)),
+        _ => out.iter_mut().zip(wide(bytes)).for_each(|(out, id)| *out = i64::from(id)),
     }
 }
 
@@ -221,7 +255,7 @@ impl Reader {
 
     /// A number that is the same for files of the same content: the header's checksum, which covers all others.
     pub fn fingerprint(&self) -> u64 {
-        xxh3_64(&self.header.to_bytes(&self.table_bytes()))
+        XxHash3_64::oneshot(&self.header.to_bytes(&self.table_bytes()))
     }
 
     fn table_bytes(&self) -> Vec<u8> {
@@ -278,20 +312,33 @@ impl Reader {
         })
     }
 
+    /// Asks for the first of a sample's segments' rows.
+    pub(super) fn prefetch_segments(&self, sample: &SampleRow) {
+        if let Some(row) = self.row(Section::Segments, sample.first_segment as usize, SegmentRow::BYTES) {
+            prefetch(row);
+        }
+    }
+
     fn row(&self, section: Section, index: usize, bytes: usize) -> Option<&[u8]> {
         let entry = self.entry(section);
         let table = self.map.get(entry.offset as usize..(entry.offset + entry.bytes) as usize)?;
         table.get(index.checked_mul(bytes)?..)?.get(..bytes)
     }
 
-    /// The bytes of a sample, checked against its checksum.
-    pub(super) fn block(&self, index: usize, sample: &SampleRow) -> Result<&[u8]> {
+    /// The bytes of a sample, not yet held against its checksum.
+    pub(super) fn unchecked_block(&self, index: usize, sample: &SampleRow) -> Result<&[u8]> {
         let start = self.entry(Section::Data).offset.checked_add(sample.offset);
-        let block = start.and_then(|start| self.map.get(usize::try_from(start).ok()?..)?.get(..sample.bytes as usize));
-        match block {
-            Some(block) if xxh3_64(block) == sample.checksum => Ok(block),
-            _ => Err(damaged(&self.path, &format!("sample {index} does not have its checksum"))),
-        }
+        start
+            .and_then(|start| self.map.get(usize::try_from(start).ok()?..)?.get(..sample.bytes as usize))
+            .ok_or_else(|| self.damaged_sample(index))
+    }
+
+    pub(super) fn check_block(&self, index: usize, sample: &SampleRow, block: &[u8]) -> Result<()> {
+        if XxHash3_64::oneshot(block) == sample.checksum { Ok(()) } else { Err(self.damaged_sample(index)) }
+    }
+
+    fn damaged_sample(&self, index: usize) -> Error {
+        self.damaged(&format!("sample {index} does not have its checksum"))
     }
 
     /// Both tables, read anew and held against their checksums.
@@ -301,7 +348,7 @@ impl Reader {
             let entry = self.entry(section);
             let mut bytes = vec![0; entry.bytes as usize];
             self.read_exact(&mut bytes, entry.offset)?;
-            if xxh3_64(&bytes) != entry.checksum {
+            if XxHash3_64::oneshot(&bytes) != entry.checksum {
                 return Err(self.damaged(&format!("its section '{}' does not have its checksum", section.name())));
             }
             Ok(bytes)
@@ -331,9 +378,7 @@ impl Reader {
         let mut rest = &out[..];
         for (index, sample) in (first..).zip(samples) {
             let (block, after) = rest.split_at(sample.bytes as usize);
-            if xxh3_64(block) != sample.checksum {
-                return Err(self.damaged(&format!("sample {index} does not have its checksum")));
-            }
+            self.check_block(index, sample, block)?;
             rest = after;
         }
         Ok(())
@@ -378,13 +423,14 @@ impl Reader {
         let row = self.segment(segment)?;
         let sample = self.sample_of(segment)?;
         let sample_row = self.sample(sample)?;
-        let data = self.data(self.block(sample, &sample_row)?, &row)?;
+        let block = self.unchecked_block(sample, &sample_row)?;
+        self.check_block(sample, &sample_row, block)?;
+        let data = self.data(block, &row)?;
         let tokens: Vec<u32> = data.tokens().collect();
-        let mut bases = vec![0; row.length.min(MOST_BASES) as usize + SHORT];
-        if !self.vocabulary.spell(tokens.iter().copied(), &mut vec![0; tokens.len()], &mut bases) {
+        let mut bases = vec![0; row.length.min(MOST_BASES) as usize];
+        if !data.spell(&self.vocabulary, &mut vec![0; tokens.len()], &mut bases) {
             return Err(self.damaged(&format!("the tokens of segment {segment} do not spell its bases")));
         }
-        bases.truncate(bases.len() - SHORT);
         let string = |strings: &[String], number: u32| {
             strings.get(number as usize).cloned().ok_or_else(|| self.damaged("a segment's name is missing"))
         };
@@ -401,11 +447,20 @@ impl Reader {
         })
     }
 
+    /// Whether what a segment's row says of itself can be.
+    pub(super) fn is_consistent(&self, row: &SegmentRow) -> bool {
+        (row.species as usize) < self.species.len()
+            && (row.seqid as usize) < self.seqids.len()
+            && row.labels >= 2
+            && row.loss_end <= row.labels
+            && (1..=MOST_BASES).contains(&row.length)
+    }
+
     /// Samples, segments and the data they point to must follow one another without gaps and agree in their sums.
     /// Returns whether any segment has tracks.
     fn check_tables(&self) -> Result<bool> {
         let (mut offset, mut next_segment) = (0u64, 0u64);
-        let mut checksums = xxhash_rust::xxh3::Xxh3::new();
+        let mut checksums = Vec::with_capacity(8 * self.len());
         let mut has_tracks = false;
         for index in 0..self.len() {
             let sample = self.sample(index)?;
@@ -419,14 +474,7 @@ impl Reader {
                     return fault("its segments are not in the table");
                 };
                 let row = SegmentRow::parse(row);
-                if u64::from(row.offset) != within
-                    || row.species as usize >= self.species.len()
-                    || row.seqid as usize >= self.seqids.len()
-                    || row.labels < 2
-                    || row.loss_end > row.labels
-                    || row.length == 0
-                    || row.length > MOST_BASES
-                {
+                if u64::from(row.offset) != within || !self.is_consistent(&row) {
                     return fault(&format!("segment {segment} is inconsistent"));
                 }
                 within += row.layout(self.header.token_bytes).bytes;
@@ -444,13 +492,34 @@ impl Reader {
             }
             offset += u64::from(sample.bytes);
             next_segment += u64::from(sample.segments);
-            checksums.update(&sample.checksum.to_le_bytes());
+            checksums.extend(sample.checksum.to_le_bytes());
         }
         let data = self.entry(Section::Data);
-        if offset != data.bytes || next_segment != self.segment_count() as u64 || checksums.digest() != data.checksum {
+        let checksum = XxHash3_64::oneshot(&checksums);
+        if offset != data.bytes || next_segment != self.segment_count() as u64 || checksum != data.checksum {
             return Err(damaged(&self.path, "its index does not cover its data"));
         }
         Ok(has_tracks)
+    }
+}
+
+/// Asks the processor for the beginning of each page of a stretch of the map, so that a later read does not wait for page
+/// tables and memory; what follows on a page it then reads ahead by itself.
+pub(super) fn prefetch(bytes: &[u8]) {
+    const PAGE: usize = 4096;
+    const LINE: usize = 64;
+    let first_page = PAGE - bytes.as_ptr() as usize % PAGE;
+    for page in std::iter::once(0).chain((first_page..bytes.len()).step_by(PAGE)) {
+        for line in bytes.get(page..).into_iter().flat_map(|rest| rest.iter().step_by(LINE).take(2)) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a prefetch reads nothing that the program sees and never faults, whatever became of the mapped file.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast());
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = line;
+        }
     }
 }
 
@@ -472,7 +541,7 @@ fn section_bytes<'a>(
     let entry = &entries[section as usize];
     let bytes = map.get(entry.offset as usize..).and_then(|rest| rest.get(..entry.bytes as usize));
     match bytes {
-        Some(bytes) if xxh3_64(bytes) == entry.checksum => Ok(bytes),
+        Some(bytes) if XxHash3_64::oneshot(bytes) == entry.checksum => Ok(bytes),
         _ => Err(damaged(path, &format!("its section '{}' does not have its checksum", section.name()))),
     }
 }
@@ -499,7 +568,7 @@ fn parse_head(path: &Path, head: &[u8], bytes: u64) -> Result<(Header, [Entry; S
     let Some(table) = head.get(HEADER_BYTES..).filter(|table| table.len() == TABLE_BYTES) else {
         return Err(damaged(path, "its section table is missing"));
     };
-    if xxh3_64(table) != table_checksum {
+    if XxHash3_64::oneshot(table) != table_checksum {
         return Err(damaged(path, "the checksum of its section table is wrong"));
     }
     let mut entries = [Entry::default(); Section::ALL.len()];

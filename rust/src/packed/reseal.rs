@@ -1,7 +1,7 @@
 //! Makes all checksums of a file's bytes right again, so that tests and fuzzing reach the checks behind them: a hostile
 //! writer can do the same.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::format::{ENTRY_BYTES, HEADER_BYTES, SampleRow, Section, TABLE_BYTES, u32_at, u64_at};
 
@@ -29,7 +29,7 @@ pub fn reseal(bytes: &mut [u8]) {
             let offset = usize::try_from(u64_at(bytes, row)).unwrap_or(usize::MAX);
             let start = data.start.checked_add(offset);
             let block = start.and_then(|start| bytes.get(start..start.checked_add(u32_at(bytes, row + 8) as usize)?));
-            if let Some(checksum) = block.map(xxh3_64) {
+            if let Some(checksum) = block.map(XxHash3_64::oneshot) {
                 put(bytes, row + 40, checksum);
             }
             checksums.extend_from_slice(&bytes[row + 40..row + 48]);
@@ -37,8 +37,8 @@ pub fn reseal(bytes: &mut [u8]) {
     }
     for section in Section::ALL {
         let checksum = match section {
-            Section::Data => Some(xxh3_64(&checksums)),
-            _ => range(bytes, section).map(|range| xxh3_64(&bytes[range])),
+            Section::Data => Some(XxHash3_64::oneshot(&checksums)),
+            _ => range(bytes, section).map(|range| XxHash3_64::oneshot(&bytes[range])),
         };
         if let Some(checksum) = checksum {
             put(bytes, entry(section) + 24, checksum);
@@ -47,8 +47,8 @@ pub fn reseal(bytes: &mut [u8]) {
             }
         }
     }
-    let table = xxh3_64(&bytes[HEADER_BYTES..HEADER_BYTES + TABLE_BYTES]);
+    let table = XxHash3_64::oneshot(&bytes[HEADER_BYTES..HEADER_BYTES + TABLE_BYTES]);
     put(bytes, 48, table);
-    let header = xxh3_64(&bytes[..56]);
+    let header = XxHash3_64::oneshot(&bytes[..56]);
     put(bytes, 56, header);
 }

@@ -205,7 +205,7 @@ fn a_file_that_changes_while_open_is_an_error() {
     assert_eq!(ask(), Ok(()));
     opened.set_len(10).expect("cut");
     assert!(ask().unwrap_err().contains("was cut"));
-    assert!(verify(&reader).unwrap_err().to_string().contains("cut"));
+    assert!(verify(&reader, 2).unwrap_err().to_string().contains("cut"));
     opened.set_len(0).expect("cut");
     std::fs::write(&path, &whole).expect("write");
     assert_eq!(ask(), Ok(()));
@@ -229,7 +229,9 @@ fn damage_in_a_sample_is_found_when_it_is_read() {
     std::fs::write(&path, &bytes).expect("write");
     let reader = Reader::open(&path).expect("tables are whole");
     let to = folder.path().join("copy.packed");
-    for outcome in [reader.batch(&[0], TEXT, None).map(|_| ()), verify(&reader).map(|_| ()), shuffle(&reader, &to, 1)] {
+    for outcome in
+        [reader.batch(&[0], TEXT, None).map(|_| ()), verify(&reader, 2).map(|_| ()), shuffle(&reader, &to, 1)]
+    {
         assert!(outcome.unwrap_err().to_string().contains("sample 0 does not have its checksum"));
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1, "nothing is left behind");
@@ -347,7 +349,7 @@ proptest! {
         for (segment, &window) in packs.iter().flatten().enumerate() {
             assert_holds(&reader, segment, &windows[window as usize]);
         }
-        verify(&reader).expect("verify");
+        verify(&reader, 2).expect("verify");
         let all: Vec<usize> = (0..reader.len()).collect();
         let batch = reader.batch(&all, TEXT, None).expect("batch");
         let tokens: Vec<i64> =
@@ -389,7 +391,7 @@ proptest! {
         split(&reader, &parts, &[3.0, 1.0], seed).expect("split");
         let parts: Vec<Reader> = parts.iter().map(|path| open(path)).collect();
         merge(&parts.iter().collect::<Vec<_>>(), &to, None).expect("merge");
-        let mut merged: Vec<_> = { let r = open(&to); verify(&r).expect("verify"); (0..r.len()).map(|s| content(&r, s)).collect() };
+        let mut merged: Vec<_> = { let r = open(&to); verify(&r, 2).expect("verify"); (0..r.len()).map(|s| content(&r, s)).collect() };
         merged.sort_by_key(key);
         prop_assert_eq!(merged, sorted);
     }
@@ -415,7 +417,7 @@ proptest! {
             if let Ok(batch) = &read {
                 prop_assert!(batch.bases.len() <= bytes.len() * 40);
             }
-            prop_assert!(read.is_ok() || verify(&reader).is_err());
+            prop_assert!(read.is_ok() || verify(&reader, 2).is_err());
             (0..reader.segment_count()).for_each(|segment| drop(reader.trace(segment)));
             drop(LabelContext::new(&reader));
             drop(shuffle(&reader, &path.with_extension("copy"), 1));
@@ -436,7 +438,7 @@ proptest! {
         if let Ok(reader) = Reader::open(&path) {
             let all: Vec<usize> = (0..reader.len()).collect();
             let batch = reader.batch(&all, TEXT, None);
-            prop_assert_eq!(batch.is_err(), verify(&reader).is_err());
+            prop_assert_eq!(batch.is_err(), verify(&reader, 2).is_err());
         }
     }
 }

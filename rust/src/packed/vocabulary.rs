@@ -15,6 +15,8 @@ pub struct Vocabulary {
     bases: Vec<u8>,
     /// The first bases of each token in a row of fixed width, and its length: what reading needs of nearly all tokens.
     rows: Vec<([u8; SHORT], u16)>,
+    /// The lengths alone: a table that stays in the processor's nearest cache.
+    lengths: Vec<u16>,
 }
 
 /// Tokens of up to this many bases are copied as a whole row, which takes no loop.
@@ -53,8 +55,9 @@ impl Vocabulary {
             row[..short].copy_from_slice(&codes[..short]);
             (row, codes.len() as u16)
         };
-        let rows = ends.windows(2).map(row).collect();
-        Ok(Vocabulary { tokens, unknown, hash, ends, bases, rows })
+        let rows: Vec<_> = ends.windows(2).map(row).collect();
+        let lengths = rows.iter().map(|&(_, length)| length).collect();
+        Ok(Vocabulary { tokens, unknown, hash, ends, bases, rows, lengths })
     }
 
     pub fn tokens(&self) -> &[String] {
@@ -90,39 +93,43 @@ impl Vocabulary {
         self.bases.get(start as usize..end as usize)
     }
 
-    /// Writes the bases of tokens one after the other, and where each token begins. `out` has `SHORT` bytes more than
-    /// the bases expected, whose number the tokens must spell exactly; returns whether they do.
+    /// Writes the bases of tokens one after the other, and where each token begins. The tokens must spell exactly as many
+    /// bases as `out` has room for; returns whether they do.
+    #[inline]
     pub(super) fn spell(&self, ids: impl Iterator<Item = u32>, positions: &mut [i64], out: &mut [u8]) -> bool {
-        let most = out.len() - SHORT;
         let mut at = 0;
         for (id, position) in ids.zip(positions) {
             let Some((row, length)) = self.rows.get(id as usize) else { return false };
             let length = usize::from(*length);
-            if length == 0 || at + length > most {
+            if length == 0 || length > out.len() - at {
                 return false;
             }
             *position = at as i64;
-            if length <= SHORT {
-                out[at..at + SHORT].copy_from_slice(row);
+            // A whole row where there is room for it: what is too much, the next token writes over.
+            if let Some(place) = out[at..].first_chunk_mut().filter(|_| length <= SHORT) {
+                *place = *row;
             } else if let Some(codes) = self.bases(id) {
                 out[at..at + length].copy_from_slice(codes);
             }
             at += length;
         }
-        at == most
+        at == out.len()
     }
 
     /// The bases that tokens spell; `None` where one is not DNA.
-    pub(super) fn count(&self, mut ids: impl Iterator<Item = u32>) -> Option<u64> {
-        ids.try_fold(0, |sum, id| match self.rows.get(id as usize) {
-            Some((_, length)) if *length > 0 => Some(sum + u64::from(*length)),
-            _ => None,
-        })
+    #[inline]
+    pub(super) fn count(&self, ids: impl Iterator<Item = u32>) -> Option<u64> {
+        // Without a branch for each token.
+        let (sum, known) = ids.fold((0, true), |(sum, known), id| {
+            let length = self.lengths.get(id as usize).map_or(0, |&length| length);
+            (sum + u64::from(length), known & (length > 0))
+        });
+        known.then_some(sum)
     }
 
     /// Length of each token in bp.
     pub fn lengths(&self) -> impl Iterator<Item = u16> + '_ {
-        self.rows.iter().map(|(_, length)| *length)
+        self.lengths.iter().copied()
     }
 
     /// Whether the other's tokens begin with all of these, so that a file made with these can be read with those.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
 use tempfile::NamedTempFile;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::MOST_BASES;
 use super::format::{
@@ -319,7 +319,7 @@ impl FileWriter {
     fn section(&mut self, section: Section, bytes: &[u8]) -> Result<()> {
         self.pad(ALIGNMENT)?;
         self.entries[section as usize] =
-            Entry { offset: self.position, bytes: bytes.len() as u64, checksum: xxh3_64(bytes) };
+            Entry { offset: self.position, bytes: bytes.len() as u64, checksum: XxHash3_64::oneshot(bytes) };
         self.write(bytes)
     }
 
@@ -338,7 +338,7 @@ impl FileWriter {
             tokens: sum(&|row| row.tokens)?,
             bases: sum(&|row| row.length)?,
             labels: sum(&|row| row.labels)?,
-            checksum: xxh3_64(block),
+            checksum: XxHash3_64::oneshot(block),
         };
         rows.iter().for_each(|row| row.put(&mut self.segments));
         self.add_blocks(block, &[sample])
@@ -363,7 +363,7 @@ impl FileWriter {
     pub(super) fn finish(mut self, species: &[String], seqids: &[String], metadata: &str) -> Result<()> {
         let checksums: Vec<u8> = self.samples.iter().flat_map(|sample| sample.checksum.to_le_bytes()).collect();
         let data = &mut self.entries[DATA_OFFSET_ENTRY];
-        (data.bytes, data.checksum) = (self.position - data.offset, xxh3_64(&checksums));
+        (data.bytes, data.checksum) = (self.position - data.offset, XxHash3_64::oneshot(&checksums));
         let mut samples = Vec::with_capacity(self.samples.len() * SampleRow::BYTES);
         self.samples.iter().for_each(|sample| sample.put(&mut samples));
         self.section(Section::Samples, &samples)?;

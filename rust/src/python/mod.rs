@@ -9,6 +9,7 @@ mod decode;
 mod errors;
 mod language;
 mod packed;
+mod reused;
 mod tokenizer;
 
 use pyo3::prelude::*;

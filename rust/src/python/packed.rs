@@ -7,9 +7,12 @@ use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::reused::{Reused, values};
 use crate::error::{Error, Result};
 use crate::labels::SIGNALS;
-use crate::packed::{self, LabelContext, Reader, SampleRow, Segment, SegmentRow, Share, Vocabulary, Want, Writer};
+use crate::packed::{
+    self, Arrays, LabelContext, Reader, SampleRow, Segment, SegmentRow, Share, Vocabulary, Want, Writer,
+};
 use crate::packing::{Budget, Size, pack};
 use crate::tokenizer::hash_text;
 
@@ -18,6 +21,15 @@ use crate::tokenizer::hash_text;
 pub struct PackedFile {
     reader: Reader,
     labels: OnceLock<LabelContext>,
+    memory: Memory,
+}
+
+/// Memory of batches that are no longer in use.
+#[derive(Default)]
+struct Memory {
+    ids: Reused<i64>,
+    bytes: Reused<u8>,
+    signs: Reused<i8>,
 }
 
 impl PackedFile {
@@ -42,7 +54,7 @@ impl PackedFile {
             let message = "the file was replaced since it was first opened; open the new one everywhere, or restore it";
             return Err(Error::binary(&path, message).into());
         }
-        Ok(PackedFile { reader, labels: OnceLock::new() })
+        Ok(PackedFile { reader, labels: OnceLock::new(), memory: Memory::default() })
     }
 
     /// By path, and the fingerprint that the file must still have: a map is never copied.
@@ -206,8 +218,9 @@ impl PackedFile {
         Ok(fields)
     }
 
-    /// Samples as one flat batch: a dict of arrays that own their memory. What is not wanted is None.
-    #[pyo3(signature = (indices, *, bases=true, text=true, base_labels=true))]
+    /// Samples as one flat batch, read with `threads` threads: a dict of arrays whose memory no other batch in use shares.
+    /// What is not wanted is None.
+    #[pyo3(signature = (indices, *, bases=true, text=true, base_labels=true, threads=1))]
     fn batch<'py>(
         &self,
         py: Python<'py>,
@@ -215,9 +228,13 @@ impl PackedFile {
         bases: bool,
         text: bool,
         base_labels: bool,
+        threads: usize,
     ) -> PyResult<Bound<'py, PyDict>> {
+        if threads == 0 {
+            return Err(Error::input("a batch needs at least one thread").into());
+        }
         let indices = indices.to_vec().map_err(|_| Error::input("indices must be contiguous"))?;
-        let batch = py.detach(|| -> Result<_> {
+        let (selection, labels) = py.detach(|| -> Result<_> {
             let count = self.reader.len() as i64;
             let index = |&index: &i64| {
                 let from_start = if index < 0 { index + count } else { index };
@@ -225,28 +242,46 @@ impl PackedFile {
             };
             let samples = indices.iter().map(index).collect::<Result<Vec<usize>>>()?;
             let labels = if base_labels { Some(self.labels()?) } else { None };
-            self.reader.batch(&samples, Want { bases, text, base_labels }, labels)
+            Ok((self.reader.select(&samples)?, labels))
         })?;
+        let shape = selection.shape();
+        let Memory { ids, bytes, signs } = &self.memory;
+        let mut input_ids = ids.take(py, true, shape.tokens);
+        let mut positions = ids.take(py, bases, shape.tokens);
+        let mut codes = bytes.take(py, bases, shape.bases);
+        let mut decoder_input_ids = ids.take(py, text, shape.targets);
+        let mut targets = ids.take(py, text, shape.targets);
+        let mut class_labels = signs.take(py, base_labels, 2 * shape.bases);
+        let mut signal_labels = signs.take(py, base_labels, 2 * SIGNALS * shape.bases);
+        let mut tracks = bytes.take(py, self.reader.has_tracks(), shape.tokens);
+        let arrays = Arrays {
+            input_ids: values(&mut input_ids)?,
+            positions: values(&mut positions)?,
+            bases: values(&mut codes)?,
+            decoder_input_ids: values(&mut decoder_input_ids)?,
+            labels: values(&mut targets)?,
+            class_labels: values(&mut class_labels)?,
+            signal_labels: values(&mut signal_labels)?,
+            tracks: values(&mut tracks)?,
+        };
+        py.detach(|| selection.fill(Want { bases, text, base_labels }, labels, threads, arrays))?;
+
+        let by_base = |array: Option<Bound<'py, PyArray1<i8>>>, shape: &[usize]| {
+            array.map(|array| array.reshape(shape.to_vec())).transpose()
+        };
         let fields = PyDict::new(py);
-        let count = batch.bases.len();
-        fields.set_item("input_ids", batch.input_ids.into_pyarray(py))?;
-        fields.set_item("positions", bases.then(|| batch.positions.into_pyarray(py)))?;
-        fields.set_item("bases", bases.then(|| batch.bases.into_pyarray(py)))?;
-        let wanted = |array: Vec<i64>| text.then(|| array.into_pyarray(py));
-        fields.set_item("decoder_input_ids", wanted(batch.decoder_input_ids))?;
-        fields.set_item("labels", wanted(batch.labels))?;
-        fields.set_item("token_offsets", batch.token_offsets.into_pyarray(py))?;
-        fields.set_item("base_offsets", batch.base_offsets.into_pyarray(py))?;
-        fields.set_item("target_offsets", batch.target_offsets.into_pyarray(py))?;
-        if base_labels {
-            fields.set_item("class_labels", batch.class_labels.into_pyarray(py).reshape([count, 2])?)?;
-            fields.set_item("signal_labels", batch.signal_labels.into_pyarray(py).reshape([count, 2, SIGNALS])?)?;
-        } else {
-            fields.set_item("class_labels", py.None())?;
-            fields.set_item("signal_labels", py.None())?;
-        }
-        fields.set_item("tracks", batch.tracks.map(|tracks| tracks.into_pyarray(py)))?;
-        fields.set_item("segment_ids", batch.segment_ids.into_pyarray(py))?;
+        fields.set_item("input_ids", ids.put(input_ids)?)?;
+        fields.set_item("positions", ids.put(positions)?)?;
+        fields.set_item("bases", bytes.put(codes)?)?;
+        fields.set_item("decoder_input_ids", ids.put(decoder_input_ids)?)?;
+        fields.set_item("labels", ids.put(targets)?)?;
+        fields.set_item("token_offsets", selection.token_offsets.into_pyarray(py))?;
+        fields.set_item("base_offsets", selection.base_offsets.into_pyarray(py))?;
+        fields.set_item("target_offsets", selection.target_offsets.into_pyarray(py))?;
+        fields.set_item("class_labels", by_base(signs.put(class_labels)?, &[shape.bases, 2])?)?;
+        fields.set_item("signal_labels", by_base(signs.put(signal_labels)?, &[shape.bases, 2, SIGNALS])?)?;
+        fields.set_item("tracks", bytes.put(tracks)?)?;
+        fields.set_item("segment_ids", selection.segment_ids.into_pyarray(py))?;
         Ok(fields)
     }
 
@@ -255,9 +290,12 @@ impl PackedFile {
         Ok(self.reader.check_unchanged()?)
     }
 
-    /// Reads everything and holds it against the checksums; returns the bytes of samples read.
-    fn verify(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(py.detach(|| packed::verify(&self.reader))?)
+    /// Reads everything with `threads` threads (None: one a core) and holds it against the checksums; returns the bytes of
+    /// samples read.
+    #[pyo3(signature = (threads=None))]
+    fn verify(&self, py: Python<'_>, threads: Option<usize>) -> PyResult<u64> {
+        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        Ok(py.detach(|| packed::verify(&self.reader, threads))?)
     }
 
     /// Writes a random share (`fraction` or `count`) to another file; returns how many samples.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_64;
 
 use crate::error::{Error, Result};
 use bpe::Merges;
@@ -298,12 +298,8 @@ impl Tokenizer {
 
 /// xxh3 (64 bits, seed 0) of the tokens in the order of their ids, each followed by a newline.
 pub fn prefix_hash<T: AsRef<str>>(tokens: &[T]) -> u64 {
-    let mut hash = Xxh3::new();
-    for token in tokens {
-        hash.update(token.as_ref().as_bytes());
-        hash.update(b"\n");
-    }
-    hash.digest()
+    let text: String = tokens.iter().flat_map(|token| [token.as_ref(), "\n"]).collect();
+    XxHash3_64::oneshot(text.as_bytes())
 }
 
 /// A hash as text: 16 hexadecimal digits, the least significant byte first.

@@ -18,6 +18,8 @@ pub use plan::{Counts, Locus, Options, Placed, Plan, Role, Sequence, plan};
 pub use regions::{Region, Stratum};
 pub use tile::{Stretch, stretches, tile_sequence};
 
+use twox_hash::XxHash3_64;
+
 use crate::error::{Error, Result};
 
 /// The share of a window that it has in common with the next, unless told otherwise: 1/e.
@@ -71,11 +73,6 @@ impl Sizes {
 /// A number for `key` that depends on nothing but the seed and the key: seeded choices do not change with the order or
 /// the number of what is chosen from.
 pub(crate) fn draw(seed: u64, purpose: &str, name: &str, position: u64) -> u64 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::with_seed(seed);
-    hasher.update(purpose.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(name.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(&position.to_le_bytes());
-    hasher.digest()
+    let key = [purpose.as_bytes(), &[0], name.as_bytes(), &[0], &position.to_le_bytes()].concat();
+    XxHash3_64::oneshot_with_seed(seed, &key)
 }
