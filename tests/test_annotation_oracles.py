@@ -87,7 +87,7 @@ def test_cds_equal_gffread(name, unpacked, tmp_path):
 
 
 def read_simply(gff: Path) -> dict[tuple[str, str], list[list[str]]]:
-    """CDS rows by sequence and transcript (by their own ID where a gene holds them), line by line, pseudogenes left out."""
+    """CDS rows by sequence and transcript (their own ID where a gene holds them), line by line, without pseudogenes."""
     pseudo, kinds, rows = set(), {}, []
     for line in gff.read_text().splitlines():
         if line.startswith(">"):

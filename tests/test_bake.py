@@ -8,8 +8,10 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from genet5 import _core
 from genet5.cli.main import run_command
 from genet5.data.bake import BakeOptions, bake
-from genet5.errors import InputError
+from genet5.errors import InputError, UnavailableError
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -376,6 +378,42 @@ def test_resume_keeps_finished_species(raw, tmp_path, tokenizer, capsys):
     _, resumed = baked(raw, output, tokenizer, resume=True)
     assert "alpha: kept from the earlier run" in capsys.readouterr().err
     assert resumed == expected
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_bake_that_was_stopped_goes_on(raw, tmp_path, tokenizer, capsys, sent, code):
+    make_species(raw / "unicellular" / "omega", seed=3, lengths=(1_200_000,), names=("I",), spacing=20_000)
+    _, expected = baked(raw, tmp_path / "one", tokenizer, window_size=None, n_workers=1)
+    output = tmp_path / "out"
+    command = [sys.executable, ROOT / "bin" / "bake_data", "--raw_dir", raw, "--output_dir", output, "--n_workers", "1"]
+    stopped = subprocess.Popen([*command, "--tokenizer", tokenizer], stderr=subprocess.PIPE, text=True)
+    try:
+        while not (output / ".parts" / "beta.json").exists():
+            assert stopped.poll() is None
+            time.sleep(0.001)
+        stopped.send_signal(sent)
+        _, errors = stopped.communicate(timeout=60)
+    finally:
+        stopped.kill()
+    assert stopped.returncode == code
+    assert ("--resume goes on from there" in errors) == (sent == signal.SIGINT)
+    assert "Traceback" not in errors
+    assert not (output / "training.packed").exists()
+    capsys.readouterr()
+    _, resumed = baked(raw, output, tokenizer, window_size=None, n_workers=1, resume=True)
+    assert "beta: kept from the earlier run" in capsys.readouterr().err
+    assert resumed == expected
+    assert sorted(path.name for path in output.iterdir()) == ["bake.json", "training.packed", "validation.packed"]
+
+
+def test_a_killed_process_is_one_sentence():
+    from genet5.data.bake import _executor, _Log
+
+    with (
+        pytest.raises(UnavailableError, match="--resume"),
+        _executor(BakeOptions(species_parallel=2), 2, _Log(sys.stderr)) as executor,
+    ):
+        executor.submit(os._exit, 1).result()
 
 
 def test_other_flags_and_input_are_not_resumed(raw, tmp_path, tokenizer, capsys):

@@ -40,6 +40,7 @@ __all__ = [
     "load_tokenizer",
     "new_biotype_tokens",
     "read_token_list",
+    "shortened",
     "token_starts",
     "write_token_list",
 ]
@@ -111,3 +112,12 @@ def read_token_list(path: str | PathLike[str]) -> list[str]:
 def write_token_list(path: str | PathLike[str], tokens: Sequence[str]) -> None:
     """Write tokens one a line; the file appears whole or not at all."""
     write_whole(path, "".join(f"{token}\n" for token in tokens))
+
+
+def shortened(token: str) -> str:
+    """A token as messages show it: runs of N may be hundreds of letters.
+
+    >>> shortened("<tRNA>"), shortened(512 * "N")
+    ('<tRNA>', 'NNNNNNNN... (512 letters)')
+    """
+    return token if len(token) <= 40 else f"{token[:8]}... ({len(token)} letters)"

@@ -110,6 +110,27 @@ def test_bad_input_is_one_sentence_and_writes_nothing(packed, tmp_path, capsys, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["packed", "merge", "A", "B"],
+        ["packed", "merge", "A", "B", "LINK"],
+        ["packed", "shuffle", "A", "A"],
+        ["packed", "shuffle", "A", "LINK"],
+        ["packed", "split", "A", "NEW", "LINK"],
+        ["subset", "A", "A", "--fraction", "0.5"],
+    ],
+)
+def test_no_input_is_ever_replaced(packed, tmp_path, capsys, arguments):
+    for name in ("A", "B"):
+        (tmp_path / name).write_bytes(packed.read_bytes())
+    (tmp_path / "LINK").symlink_to(tmp_path / "A")
+    assert main([str(tmp_path / one) if one.isupper() else one for one in arguments]) == 1
+    assert "name another" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"A", "B", "LINK"}
+    assert (tmp_path / "A").read_bytes() == (tmp_path / "B").read_bytes() == packed.read_bytes()
+
+
 def test_output_into_a_closed_pipe_is_no_error(packed):
     command = f"{sys.executable} {ROOT / 'bin' / 'subset_packed'} --help | head -1"
     assert subprocess.run(command, shell=True, capture_output=True, text=True, check=False).stderr == ""

@@ -1,8 +1,8 @@
 """Write CDS, protein and transcript sequences of an annotated genome as FASTA.
 
-A record's id is its transcript's. A CDS begins at its first whole codon; a protein has no final stop, and `*` where a
-stop codon stands inside. The genetic code of a sequence is the one of --code_for, else of --genetic_code, else the
-annotation's own (transl_table), else 1.
+A record's id is its transcript's. A CDS begins at its first whole codon. A protein begins with M where a complete CDS
+begins with a start codon of the genetic code, has no final stop, and `*` where a stop codon stands inside. The genetic
+code of a sequence is the one of --code_for, else of --genetic_code, else the annotation's own (transl_table), else 1.
 """
 
 from __future__ import annotations

@@ -55,14 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     merge = action("merge", "Join packed files in the order given.")
     merge.add_argument("inputs", metavar="FILE", type=Path, nargs="+", help="packed files")
-    merge.add_argument("output", metavar="OUT", type=Path, help="packed file to write")
+    merge.add_argument("output", metavar="OUT", type=Path, help="packed file to write; it must not exist yet")
 
     split = action(
         "split",
         "Deal the samples at random into several files. Windows overlap, so for validation use what `bake` holds out.",
     )
     split.add_argument("file", metavar="FILE", type=Path, help="packed file")
-    split.add_argument("outputs", metavar="OUT", type=Path, nargs="+", help="packed files to write, two or more")
+    split.add_argument(
+        "outputs", metavar="OUT", type=Path, nargs="+", help="packed files to write, two or more; others are replaced"
+    )
     split.add_argument(
         "--weights", metavar="A,B", help="relative sizes of the files, as in 9,1 (default: all of the same size)"
     )
@@ -70,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     shuffle = action("shuffle", "Write the samples in random order.")
     shuffle.add_argument("file", metavar="FILE", type=Path, help="packed file")
-    shuffle.add_argument("output", metavar="OUT", type=Path, help="packed file to write")
+    shuffle.add_argument(
+        "output", metavar="OUT", type=Path, help="packed file to write, not FILE; another that is there is replaced"
+    )
     shuffle.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the order (default: 0)")
 
 
@@ -156,8 +160,8 @@ def _head(args: argparse.Namespace) -> int:
     from genet5.errors import InputError
 
     dataset = PackedDataset(args.file)
-    if args.count < 0 or args.bases < 0:
-        raise InputError("--count and --bases must not be negative")
+    if args.count < 1 or args.bases < 0:
+        raise InputError("--count must be at least 1, and --bases must not be negative")
     if not 0 <= args.sample < max(len(dataset), 1):
         raise InputError(f"--sample {args.sample}: {args.file} has {len(dataset)} samples, counted from 0")
     vocabulary = Vocabulary.from_tokens(dataset.tokens)
@@ -344,8 +348,15 @@ def _subset(args: argparse.Namespace) -> int:
 
 def _merge(args: argparse.Namespace) -> int:
     from genet5._core import merge_packed
+    from genet5.cli.subset import make_way
+    from genet5.errors import InputError
 
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    if args.output.exists():
+        # `merge parts/*.packed` must not take the last part for the file to write.
+        raise InputError(
+            f"{args.output} exists, and the last name is that of the file to write: remove it, or name another"
+        )
+    make_way(args.inputs, [args.output])
     count = merge_packed(args.inputs, args.output)
     print(f"{args.output}: {count:,} samples of {len(args.inputs)} files")
     return 0
@@ -353,6 +364,7 @@ def _merge(args: argparse.Namespace) -> int:
 
 def _split(args: argparse.Namespace) -> int:
     from genet5._core import PackedFile
+    from genet5.cli.subset import make_way
     from genet5.errors import InputError
 
     weights = [1.0] * len(args.outputs)
@@ -366,8 +378,7 @@ def _split(args: argparse.Namespace) -> int:
             f"{len(weights)} weights for {len(args.outputs)} files: give one for each, and different files"
         )
     source = PackedFile(args.file)
-    for path in args.outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_way([args.file], args.outputs)
     counts = source.split(args.outputs, weights, seed=args.seed)
     for path, count in zip(args.outputs, counts, strict=True):
         print(f"{path}: {count:,} of {len(source):,} samples")
@@ -376,9 +387,10 @@ def _split(args: argparse.Namespace) -> int:
 
 def _shuffle(args: argparse.Namespace) -> int:
     from genet5._core import PackedFile
+    from genet5.cli.subset import make_way
 
     source = PackedFile(args.file)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    make_way([args.file], [args.output])
     source.shuffle(args.output, seed=args.seed)
     print(f"{args.output}: {len(source):,} samples")
     return 0

@@ -6,13 +6,16 @@ Samples keep the file's order and their bytes; the folder of OUT is made where i
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Positional arguments and options."""
     parser.add_argument("input", metavar="IN", type=Path, help="packed file")
-    parser.add_argument("output", metavar="OUT", type=Path, help="packed file to write; one that is there is replaced")
+    parser.add_argument(
+        "output", metavar="OUT", type=Path, help="packed file to write, not IN; another that is there is replaced"
+    )
     share = parser.add_mutually_exclusive_group(required=True)
     share.add_argument("--fraction", type=float, metavar="SHARE", help="share of the samples to keep, above 0 to 1")
     share.add_argument("--count", type=int, metavar="N", help="number of samples to keep")
@@ -27,7 +30,17 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0 or (args.count is not None and args.count < 0):
         raise InputError("--seed and --count must not be negative")
     source = PackedFile(args.input)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    make_way([args.input], [args.output])
     kept = source.subset(args.output, fraction=args.fraction, count=args.count, seed=args.seed)
     print(f"{args.output}: {kept:,} of {len(source):,} samples")
     return 0
+
+
+def make_way(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Make the folders of files that will be written. A file that is read is never replaced: :class:`InputError`."""
+    from genet5.errors import InputError
+
+    for output in outputs:
+        if output.exists() and any(output.samefile(path) for path in inputs):
+            raise InputError(f"{output} is read and would be replaced: name another file to write")
+        output.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Append, and say what."""
-    from genet5.tokenize import append_tokens, read_token_list
+    from genet5.tokenize import append_tokens, read_token_list, shortened
 
     added = append_tokens(args.tokenizer, read_token_list(args.tokens), dry_run=args.dry_run)
     verb = "would be appended" if args.dry_run else "appended"
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.tokenizer}: {len(added):,} tokens {verb}, ids {added[0][1]} to {added[-1][1]}")
     few = 10
     for token, number in added[:few]:
-        print(f"  {number}  {token if len(token) <= 40 else f'{token[:8]}... ({len(token)} letters)'}")
+        print(f"  {number}  {shortened(token)}")
     if len(added) > few:
         print(f"  and {len(added) - few:,} more")
     folder = args.tokenizer if args.tokenizer.is_dir() else args.tokenizer.parent

@@ -112,7 +112,7 @@ def bake(
     if not options.dry_run:
         _prepare_output(output)
 
-    with _executor(options, len(species)) as executor:
+    with _executor(options, len(species), say) as executor:
         kept = None
         if executor is None and len(configs) == 1 and not options.dry_run:
             # One species stays in memory between the two; of many, what was read would pile up.
@@ -125,7 +125,11 @@ def bake(
             kept = None
         if options.dry_run:
             return _dry_run(executor, species, configs, say)
-        reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say, kept)
+        try:
+            reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say, kept)
+        except KeyboardInterrupt:
+            say(f"the species that are done are kept in {output / PARTS}: --resume goes on from there")
+            raise
     return _join(species, reports, tokenizer_file, output, options, say)
 
 
@@ -170,30 +174,35 @@ def _map(executor: Executor | None, work: Callable[[str], Any], configs: Iterabl
 
 
 @contextlib.contextmanager
-def _executor(options: BakeOptions, pieces: int) -> Iterator[Executor | None]:
+def _executor(options: BakeOptions, pieces: int, say: _Log) -> Iterator[Executor | None]:
     """Where species are baked; None is this process."""
     if options.scheduler:
-        with _dask(options.scheduler) as executor:
+        with _dask(options.scheduler, say) as executor:
             yield executor
     elif options.species_parallel == 1 or pieces == 1:
         yield None
     else:
         import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
         # Fresh processes: a fork would copy whatever the caller has open.
         context = multiprocessing.get_context("spawn")
         executor = ProcessPoolExecutor(min(options.species_parallel, pieces), mp_context=context)
         try:
             yield executor
+        except BrokenExecutor as error:
+            raise UnavailableError(
+                "a process that baked a species was killed, as the system does where memory runs out: start again with "
+                "--resume, which keeps the species that are done, and a smaller --species_parallel"
+            ) from error
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager
-def _dask(address: str) -> Iterator[Executor]:
+def _dask(address: str, say: _Log) -> Iterator[Executor]:
     try:
-        from distributed import Client
+        from distributed import CancelledError, Client, KilledWorker
     except ImportError as error:
         raise UnavailableError("--scheduler needs Dask: pip install 'genet5[dask]'") from error
     try:
@@ -201,7 +210,15 @@ def _dask(address: str) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
-        yield client.get_executor(pure=False)
+        if not client.scheduler_info()["workers"]:
+            say(f"the Dask scheduler at {address} has no workers yet: waiting for the first")
+        try:
+            yield client.get_executor(pure=False)
+        except (CancelledError, KilledWorker) as error:
+            raise UnavailableError(
+                f"the Dask cluster at {address} was lost, or its workers died over and over: start again with "
+                "--resume, which keeps the species that are done"
+            ) from error
 
 
 # --- before the first window is cut ---
@@ -328,7 +345,9 @@ def _check_tokens(
                     f"run bin/resize_model.py {folder} {folder}"
                 )
         return True
-    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    from genet5.tokenize import shortened
+
+    shown = ", ".join(map(shortened, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     if options.dry_run:
         say(f"warning: {tokenizer} lacks {len(missing)} tokens that sentences need: {shown}")
         return False
@@ -478,9 +497,12 @@ def _join(
     say: _Log,
 ) -> dict[str, Any]:
     parts = (output / PARTS).resolve()
+    if not any(report["genes"] for report in reports):
+        raise InputError("no species has a gene: there is nothing to learn; check the annotation")
     if not any(report["training"]["segments"] for report in reports):
         raise InputError(
-            "no training window is left in any species; bake.json of a --dry_run tells what was left out and why"
+            "no training window is left in any species: the lines above say what was left out; less may be held out "
+            "(--validation_fraction, --validation_seqids, --test_seqids), or more N allowed (--max_n_ratio)"
         )
     # Both files are whole before either gets its name.
     if len(species) == 1:

@@ -230,8 +230,10 @@ def _inputs(folder: Path, settings: Mapping[str, Any]) -> tuple[tuple[Path, ...]
         return tuple(genbank), tuple(genbank), named.get("hints") or _one(folder, "hints", hints)
     if "genome" in named and not annotation and _kind(named["genome"]) == "genbank":
         annotation = fasta
+    passed_over = ", ".join(path.name for path in kinds.get("other", []))
+    unknown = f" ({passed_over}: passed over as neither nucleotides nor annotation)" if passed_over else ""
     if not annotation:
-        raise InputError(f"{folder}: there is no annotation (GFF3, GTF or GenBank file); {LAYOUT}")
+        raise InputError(f"{folder}: there is no annotation (GFF3, GTF or GenBank file){unknown}; {LAYOUT}")
     # GFF3 may carry its sequences behind a ##FASTA line.
     genome = _one(folder, "genome", fasta or annotation[:1])
     gene_models = _one(folder, "annotation", annotation)

@@ -6,7 +6,7 @@ use super::assemble::Assembler;
 use super::biotype::{self, Kind};
 use super::facts::{CANONICAL, Facts, UNTAGGED};
 use super::features::{Row, Says};
-use super::reader::{Format, NONE, Node, Part, gff3_value};
+use super::reader::{Format, Graph, NONE, Node, Part, gff3_value};
 use crate::gene::{Flags, Gene, Interval, Strand, Transcript};
 
 /// CDS parts that overlap by more bases than this belong to different proteins where their ids differ.
@@ -408,13 +408,14 @@ impl<'a> Assembler<'a> {
         }
         if mixed || facts.trans_splicing {
             gene_flags.trans_splicing = true;
-            self.report.count("trans-spliced transcript", || id.clone());
+            self.report.count("trans-spliced transcript", || shown(&self.graph, &id, node.number));
             return;
         }
         if strand == Strand::Unknown {
             strand = node.strand;
         } else if node.strand != Strand::Unknown && node.strand != strand && !node.implied {
-            self.report.count("transcript whose parts are on the other strand", || id.clone());
+            self.report
+                .count("transcript whose parts are on the other strand", || shown(&self.graph, &id, node.number));
         }
         if self.graph.regions[node.seqid as usize].circular {
             self.wrap(node.seqid, parts);
@@ -477,13 +478,15 @@ impl<'a> Assembler<'a> {
             (facts.partial_left, facts.partial_right) = (of_cds.partial_left, of_cds.partial_right);
             if of_cds.trans_splicing {
                 gene_flags.trans_splicing = true;
-                self.report.count("trans-spliced transcript", || id.clone());
+                self.report.count("trans-spliced transcript", || shown(&self.graph, &id, node.number));
                 return;
             }
         }
         if matches!(kind, Kind::Noncoding | Kind::Pseudogene) && !cds.is_empty() {
             if kind == Kind::Noncoding {
-                self.report.count("CDS rows of a non-coding transcript, read as exons", || id.clone());
+                self.report.count("CDS rows of a non-coding transcript, read as exons", || {
+                    shown(&self.graph, &id, node.number)
+                });
             }
             others.extend(cds.drain(..).map(|part| Interval::new(part.start, part.end)));
             stops.clear();
@@ -508,7 +511,8 @@ impl<'a> Assembler<'a> {
         let several = !alternatives.is_empty();
         let groups = if several { alternatives } else { vec![cds] };
         if several {
-            self.report.count("transcript with several CDS, one transcript each", || id.clone());
+            self.report
+                .count("transcript with several CDS, one transcript each", || shown(&self.graph, &id, node.number));
         }
         let flags = Flags {
             pseudogene: kind == Kind::Pseudogene,
@@ -542,7 +546,7 @@ impl<'a> Assembler<'a> {
                 score: None,
             };
             if !group.is_empty() {
-                self.add_cds(&mut transcript, &group, &stops, strand);
+                self.add_cds(&mut transcript, &group, &stops, strand, node.number);
             }
             if transcript.exons.is_empty() {
                 let mut parts = transcript.cds.clone();
@@ -554,7 +558,9 @@ impl<'a> Assembler<'a> {
             } else {
                 let inside = |part: &Interval| lies_in(&transcript.exons, *part);
                 if !transcript.cds.iter().all(inside) || (kind != Kind::Coding && !others.iter().all(inside)) {
-                    self.report.count("CDS or UTR outside the exons, which were extended", || transcript.id.clone());
+                    self.report.count("CDS or UTR outside the exons, which were extended", || {
+                        shown(&self.graph, &transcript.id, node.number)
+                    });
                     let mut parts = std::mem::take(&mut transcript.exons);
                     parts.extend_from_slice(&transcript.cds);
                     if kind != Kind::Coding {
@@ -564,13 +570,21 @@ impl<'a> Assembler<'a> {
                 }
             }
             if transcript.cds.is_empty() && kind == Kind::Coding && transcript.biotype == "protein_coding" {
-                self.report.count("coding transcript without a CDS", || transcript.id.clone());
+                self.report
+                    .count("coding transcript without a CDS", || shown(&self.graph, &transcript.id, node.number));
             }
             drafts.push(Draft { transcript, rank: facts.rank, strand, of_gene: of_gene || alone });
         }
     }
 
-    fn add_cds(&mut self, transcript: &mut Transcript, group: &[Part<'a>], stops: &[Interval], strand: Strand) {
+    fn add_cds(
+        &mut self,
+        transcript: &mut Transcript,
+        group: &[Part<'a>],
+        stops: &[Interval],
+        strand: Strand,
+        owner: u32,
+    ) {
         let (mut cds, phase) = chain(group, strand);
         // A stop codon that the CDS leaves out belongs to it.
         for &stop in stops {
@@ -593,15 +607,16 @@ impl<'a> Assembler<'a> {
             transcript.flags.slippage = true;
         }
         if transcript.flags.slippage {
-            self.report.count("programmed frameshift (slippage)", || transcript.id.clone());
+            self.report.count("programmed frameshift (slippage)", || shown(&self.graph, &transcript.id, owner));
         }
         if transcript.flags.selenoprotein {
-            self.report.count("selenoprotein", || transcript.id.clone());
+            self.report.count("selenoprotein", || shown(&self.graph, &transcript.id, owner));
         }
         if phase.is_none() {
-            self.report.count("CDS without a phase, taken as 0", || transcript.id.clone());
+            self.report.count("CDS without a phase, taken as 0", || shown(&self.graph, &transcript.id, owner));
         } else if !transcript.flags.slippage && !phases_agree(group, phase.unwrap_or(0), strand) {
-            self.report.count("CDS phase that differs from the reading frame", || transcript.id.clone());
+            self.report
+                .count("CDS phase that differs from the reading frame", || shown(&self.graph, &transcript.id, owner));
         }
         transcript.cds = cds;
         transcript.cds_phase = phase.unwrap_or(0);
@@ -657,6 +672,11 @@ struct Raw<'a, 'n> {
     alone: bool,
     /// The parts stand right under the gene.
     of_gene: bool,
+}
+
+/// What a report calls a transcript: one that a gene stands for has no id until the gene is whole.
+fn shown(graph: &Graph<'_>, id: &str, owner: u32) -> String {
+    if id.is_empty() && owner != NONE { graph.name(owner) } else { id.to_owned() }
 }
 
 /// Sorted, with intervals as one that overlap or leave a gap of at most `gap` bases.

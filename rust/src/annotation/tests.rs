@@ -138,6 +138,9 @@ fn slippage_selenoproteins_and_phases() {
     assert_eq!(found.genes[0].transcripts[0].exons, parts(&[(0, 300)]));
     assert_eq!(found.genes[1].transcripts[0].cds, parts(&[(400, 450), (449, 500)]));
     assert_eq!(found.report.counts["CDS phase that differs from the reading frame"], 1);
+    // A transcript that a gene stands for is told by the gene's id.
+    assert_eq!(found.report.examples["programmed frameshift (slippage)"], ["prfB", "minus1"]);
+    assert_eq!(found.report.examples["selenoprotein"], ["sel"]);
 }
 
 #[test]
