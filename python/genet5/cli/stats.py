@@ -102,7 +102,7 @@ def lines_of(found: dict[str, Any]) -> list[str]:
 def _quality_lines(quality: dict[str, Any]) -> list[str]:
     total = quality["coding_transcripts"]
     if not total:
-        return ["", "labels: no coding transcript on the genome"]
+        return ["", "warning: no coding transcript on the genome: poor labels to train on"]
     perfect = quality["perfect"]
     lines = [
         "",

@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::biotype::Kind;
 use super::features::Row;
-use super::reader::{Format, Graph, Part};
+use super::reader::{Format, Graph, NONE, Part};
 use super::{Annotation, Report};
 use crate::error::{Error, Result};
 use crate::gene::Gene;
@@ -60,10 +60,18 @@ impl<'a> Assembler<'a> {
 
     fn build(mut self) -> Result<Annotation> {
         let mut genes = Vec::new();
+        let wormbase = self.is_of_wormbase();
         for at in 0..self.graph.nodes.len() {
-            if self.graph.nodes[at].row == Row::Gene {
-                self.build_gene(at, &mut genes);
+            if self.graph.nodes[at].row != Row::Gene {
+                continue;
             }
+            if wormbase && self.is_aside(at) {
+                let number = self.graph.nodes[at].number;
+                let name = || if number == NONE { String::new() } else { self.graph.name(number) };
+                self.report.count("prediction or former gene beside WormBase's own", name);
+                continue;
+            }
+            self.build_gene(at, &mut genes);
         }
         for word in &self.graph.words {
             if matches!(word.row, Row::Other) && word.count > 0 {

@@ -167,7 +167,12 @@ impl<'a> Assembler<'a> {
             let node = &self.graph.nodes[at];
             let has_parts = self.first_part[at] != NONE;
             match node.row {
-                Row::Other | Row::Implied if has_parts => self.graph.nodes[at].row = Row::Transcript,
+                Row::Other | Row::Implied if has_parts => {
+                    if node.row == Row::Other {
+                        self.graph.words[node.word as usize].count -= 1;
+                    }
+                    self.graph.nodes[at].row = Row::Transcript;
+                }
                 Row::Gene if node.parent != NONE && has_parts => {
                     let parent = self.parent_of(at);
                     let word = node.word;

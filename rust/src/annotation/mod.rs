@@ -24,6 +24,7 @@ pub mod record;
 pub mod stats;
 #[cfg(test)]
 mod tests;
+mod wormbase;
 pub mod writer;
 
 /// Gene models on a list of sequences, and what reading them could not use.

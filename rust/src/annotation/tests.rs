@@ -119,6 +119,28 @@ fn over_the_origin() {
 }
 
 #[test]
+fn wormbase_predictions_and_history_are_no_genes() {
+    let rows = "I history CDS 301 330 . + 0 ID=CDS:old:wp1
+         I history CDS 341 390 . + 0 ID=CDS:old:wp1
+         I Genefinder CDS 10 39 . - 0 ID=CDS:gf1
+         I mSplicer_orf CDS 10 39 . - 0 Parent=CDS:msp1
+         I history pseudogenic_transcript 400 430 . + . ID=Pseudogene:old";
+    let genes = "I WormBase gene 1 60 . - . ID=Gene:WBGene1
+         I WormBase mRNA 1 60 . - . ID=Transcript:a.1;Parent=Gene:WBGene1
+         I WormBase CDS 10 39 . - 0 ID=CDS:a;Parent=Transcript:a.1
+         I WormBase exon 1 60 . - . Parent=Transcript:a.1";
+    let columns = |text: &str| {
+        let lines = text.lines().map(|line| line.trim().replacen(' ', "\t", 8)).collect::<Vec<_>>();
+        format!("##gff-version 3\n{}\n", lines.join("\n"))
+    };
+    let found = read(&columns(&format!("{genes}\n{rows}")));
+    assert_eq!(found.genes.iter().map(|gene| gene.id.as_str()).collect::<Vec<_>>(), ["Gene:WBGene1"]);
+    assert_eq!(found.report.counts["prediction or former gene beside WormBase's own"], 4);
+    // Without WormBase's own genes the same programs' output is what it says; two models are one.
+    assert_eq!(read(&columns(rows)).genes.len(), 3);
+}
+
+#[test]
 fn slippage_selenoproteins_and_phases() {
     let found = read(&gff3(
         "c gene 1 300 + . ID=prfB

@@ -59,6 +59,13 @@ impl Report {
                 config.species
             ));
         }
+        if coding == 0 && told > 0 {
+            warnings.push(format!(
+                "{}: no gene has a CDS, so all are taught as RNA that codes for nothing; transcripts assembled from RNA-seq \
+                 need their CDS first",
+                config.species
+            ));
+        }
         if told == 0 {
             warnings.push(format!("{}: no gene can be told; its windows teach nothing but background", config.species));
         }
