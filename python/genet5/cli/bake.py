@@ -186,7 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_whole(1),
         default=4550,
         metavar="TOKENS",
-        help="DNA tokens that a pack aims at (default: 4550)",
+        help="DNA tokens that a pack stays below without its longest window (default: 4550)",
     )
     add(
         "--hard_limit",

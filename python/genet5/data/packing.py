@@ -64,7 +64,7 @@ def write_packed(
         path: the packed file; one that is there is replaced.
         windows: read once; they need not fit in memory.
         tokenizer: makes the DNA tokens; its list of tokens becomes part of the file.
-        target: DNA tokens that a pack aims at.
+        target: DNA tokens: without its longest window a pack has fewer.
         hard_limit: DNA tokens that a pack of several windows never passes.
         max_target_len: label tokens that a pack of several windows never passes.
         metadata: anything that JSON can say.
@@ -95,7 +95,7 @@ class PackingPlan:
         packs: the pack of each window, int64 [windows].
         count: how many packs.
         lower_bound: no plan within the hard limits has fewer.
-        strategy: the order of windows that gave this plan.
+        strategy: how it was planned.
     """
 
     packs: NDArray[np.int64]
@@ -112,9 +112,13 @@ def pack_windows(
     hard_limit: int = HARD_LIMIT,
     max_target_len: int = MAX_TARGET_LENGTH,
 ) -> PackingPlan:
-    """Plan packs of windows by their lengths in DNA tokens and label tokens (best-fit decreasing on both budgets).
+    """Plan packs of windows by their lengths in DNA tokens and label tokens.
+
+    Best-fit decreasing on both budgets, by several orders of the windows; where that leaves more packs than the lower
+    bound, the patterns of a linear programme (Gilmore and Gomory 1961) as well. The bound is the largest of simple
+    counts and of what that programme's prices prove (Farley 1990).
 
     >>> pack_windows([2400, 2400, 100, 9000], [50, 60, 10, 10]).packs.tolist()
-    [0, 0, 1, 2]
+    [0, 0, 0, 1]
     """
     return PackingPlan(*plan_packs(tokens, labels, target, hard_limit, max_target_len))
