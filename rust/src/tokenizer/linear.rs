@@ -1,10 +1,12 @@
-//! Byte-pair encoding of the four bases in linear time.
+//! Tables for byte-pair encoding of the four bases in linear time; [`super::lanes`] encodes with them.
 //!
 //! Greedy with backtracking: take the longest token that fits, and step back where it cannot stand beside the token
 //! before it. Two neighbours can stand side by side when encoding the two together gives the same two; a sequence of
 //! tokens in which all neighbours can is the encoding (the idea is that of the Rust crate `bpe`). This holds for lists
 //! of merges in which every token, encoded alone, comes out as itself by its own merge; others are refused here and left
 //! to the heap.
+
+use rustc_hash::FxHashMap;
 
 use super::bpe::Merges;
 
@@ -14,33 +16,45 @@ pub(super) struct Linear {
     children: Vec<[u16; 4]>,
     /// The token that ends at a node.
     ends: Vec<u16>,
-    /// What the first eight bases say: `(node, longest token so far)`; node 0 where no longer token begins so.
-    jump: Vec<(u16, u16)>,
-    /// Length of each token in bases.
-    length: Vec<u8>,
-    /// The longest token that is a proper prefix of a token.
-    shorter: Vec<u16>,
-    /// Bit (left, right): the two cannot stand side by side.
-    forbidden: Vec<u64>,
-    words: usize,
+    /// The longest token that the first eight bases begin with, and `LONGER` where longer ones begin with all eight.
+    jump: Box<[u16; 1 << (2 * JUMP)]>,
+    /// What is known of each token, and of [`NONE`].
+    pub(super) facts: Box<[Facts; FACTS]>,
+    /// Bits of the tokens that may not follow, in rows; see [`Facts`].
+    pub(super) forbidden: Vec<u64>,
+    /// For a token's `ahead` a bit for each `begins` of the longest token that begins the bases behind it: whether
+    /// any that begins there may follow.
+    pub(super) continues: [u64; 64],
+    /// The longest token's bases.
+    pub(super) longest: usize,
 }
 
-/// The encoding of bases that overlap those to be encoded.
+/// What is known of a token.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
-    pub(super) tokens: &'a [u16],
-    /// How many of its bases lie before the first one to be encoded.
-    pub(super) before: usize,
+pub(super) struct Facts {
+    /// Where its row of forbidden neighbours to the right begins.
+    pub(super) row: u32,
+    /// Its bit in the rows of others.
+    pub(super) column: u16,
+    /// The longest token that is a proper prefix of it.
+    pub(super) shorter: u16,
+    /// In bases.
+    pub(super) length: u8,
+    /// Its word of `continues`.
+    pub(super) ahead: u8,
+    /// Its bit there.
+    pub(super) begins: u8,
 }
 
-/// Tokens that end within so many bases of the end of a known encoding are not taken over: more bases may change them.
-/// Two of the longest tokens; a change further back is found, and costs one encoding without sharing.
-const HELD_BACK: usize = 64;
-
-const NONE: u16 = u16::MAX;
+const FACTS: usize = 8192;
+/// No token; it has facts, so that no question need be asked before they are looked up.
+pub(super) const NONE: u16 = FACTS as u16 - 1;
+/// The `begins` of [`NONE`]: every token can be the last.
+const AT_END: u8 = 63;
 const JUMP: usize = 8;
-/// Rows of 8,192 tokens make a table of 8 MiB; larger models are left to the heap.
-const MOST_TOKENS: usize = 8192;
+const LONGER: u16 = FACTS as u16;
+/// Larger models are left to the heap.
+const MOST_TOKENS: usize = NONE as usize;
 
 impl Linear {
     /// `None` where the model has other letters than A, C, G, T, is too large, or its merges do not allow it.
@@ -57,20 +71,20 @@ impl Linear {
         let mut linear = Linear {
             children: vec![[0; 4]],
             ends: vec![NONE],
-            jump: Vec::new(),
-            length: vec![0; count],
-            shorter: vec![NONE; count],
+            jump: boxed(NONE),
+            facts: boxed(Facts { row: 0, column: 0, shorter: NONE, length: 0, ahead: 0, begins: AT_END }),
             forbidden: Vec::new(),
-            words: count.div_ceil(64),
+            continues: [u64::MAX; 64],
+            longest: 0,
         };
         for &id in &ids {
             linear.insert(id as u16, tokens[id as usize].as_bytes())?;
         }
         for &id in &ids {
-            linear.shorter[id as usize] = linear.longest_proper_prefix(tokens[id as usize].as_bytes());
+            linear.facts[id as usize].shorter = linear.longest_proper_prefix(tokens[id as usize].as_bytes());
         }
         linear.fill_jump();
-        linear.forbid(merges, &ids);
+        linear.forbid(merges, &ids, count);
         Some(linear)
     }
 
@@ -86,7 +100,8 @@ impl Linear {
             node = self.children[node][base] as usize;
         }
         self.ends[node] = id;
-        self.length[id as usize] = u8::try_from(token.len()).ok()?;
+        self.facts[id as usize].length = u8::try_from(token.len()).ok()?;
+        self.longest = self.longest.max(token.len());
         Some(())
     }
 
@@ -102,42 +117,37 @@ impl Linear {
     }
 
     fn fill_jump(&mut self) {
-        self.jump = (0..1usize << (2 * JUMP))
-            .map(|kmer| {
-                let (mut node, mut best) = (0, NONE);
-                for i in 0..JUMP {
-                    node = self.children[node][kmer >> (2 * i) & 3] as usize;
-                    if node == 0 {
-                        break;
-                    }
-                    if self.ends[node] != NONE {
-                        best = self.ends[node];
-                    }
+        for kmer in 0..self.jump.len() {
+            let (mut node, mut best) = (0, NONE);
+            for i in 0..JUMP {
+                node = self.children[node][kmer >> (2 * i) & 3] as usize;
+                if node == 0 {
+                    break;
                 }
-                (node as u16, best)
-            })
-            .collect();
+                if self.ends[node] != NONE {
+                    best = self.ends[node];
+                }
+            }
+            let longer = node != 0 && self.children[node].iter().any(|&child| child != 0);
+            self.jump[kmer] = best | if longer { LONGER } else { 0 };
+        }
     }
 
     /// A merge (a, b) happens across a boundary when a ends the left token and b begins the right one at the time of
     /// the merge: each either is the whole token or is itself merged further inside it, but only later. Of equal
     /// merges the one further left comes first: inside the left token, across the boundary, inside the right token.
-    fn forbid(&mut self, merges: &Merges, ids: &[u32]) {
-        let count = self.length.len();
+    ///
+    /// Tokens with the same forbidden neighbours share a row, or a column: DNABERT-2's 4,096 tokens have 1,097 rows and
+    /// 1,153 columns, and the table fits into a cache.
+    fn forbid(&mut self, merges: &Merges, ids: &[u32], count: usize) {
+        let words = count.div_ceil(64);
         let mut parts = vec![None; count];
         for (&(left, right, merged), rank) in merges.list().iter().zip(0u32..) {
             parts[merged as usize] = Some((left as usize, right as usize, rank));
         }
-        // For each symbol the tokens that end (begin) with it, and the rank at which it is merged further.
-        let mut ending = vec![Vec::new(); count];
+        // For each symbol the tokens that begin with it, and the rank at which it is merged further.
         let mut beginning = vec![Vec::new(); count];
         for token in ids.iter().map(|&id| id as usize) {
-            let (mut symbol, mut until) = (token, u32::MAX);
-            loop {
-                ending[symbol].push((token, until));
-                let Some((_, right, rank)) = parts[symbol] else { break };
-                (symbol, until) = (right, rank);
-            }
             let (mut symbol, mut until) = (token, u32::MAX);
             loop {
                 beginning[symbol].push((token, until));
@@ -145,45 +155,140 @@ impl Linear {
                 (symbol, until) = (left, rank);
             }
         }
-        self.forbidden = vec![0; count * self.words];
-        let mut row = vec![0u64; self.words];
+        // For each symbol the merges with it on the left, by rank, and what they and those before forbid on the right.
+        let mut merged_with: Vec<Vec<(u32, Vec<u64>)>> = vec![Vec::new(); count];
         for (&(left, right, _), rank) in merges.list().iter().zip(0u32..) {
-            row.fill(0);
-            for &(token, until) in &beginning[right as usize] {
-                if rank <= until {
-                    row[token / 64] |= 1 << (token % 64);
-                }
+            let earlier = &mut merged_with[left as usize];
+            let mut row = earlier.last().map_or_else(|| vec![0; words], |(_, row)| row.clone());
+            for &(token, _) in beginning[right as usize].iter().filter(|&&(_, until)| rank <= until) {
+                row[token / 64] |= 1 << (token % 64);
             }
-            for &(token, until) in &ending[left as usize] {
-                if rank < until {
-                    let target = &mut self.forbidden[token * self.words..][..self.words];
-                    target.iter_mut().zip(&row).for_each(|(word, more)| *word |= more);
+            earlier.push((rank, row));
+        }
+        // The first row is that of the beginning, where everything may stand.
+        let mut rows: FxHashMap<Vec<u64>, usize> = FxHashMap::from_iter([(vec![0; words], 0)]);
+        let mut row_of = vec![0; count];
+        let mut row = vec![0; words];
+        for token in ids.iter().map(|&id| id as usize) {
+            row.fill(0);
+            let (mut symbol, mut until) = (token, u32::MAX);
+            loop {
+                let before = merged_with[symbol].partition_point(|&(rank, _)| rank < until);
+                if let Some((_, forbidden)) = before.checked_sub(1).map(|last| &merged_with[symbol][last]) {
+                    row.iter_mut().zip(forbidden).for_each(|(word, more)| *word |= more);
                 }
+                let Some((_, right, rank)) = parts[symbol] else { break };
+                (symbol, until) = (right, rank);
+            }
+            let next = rows.len();
+            row_of[token] = match rows.get(&row) {
+                Some(&known) => known,
+                None => *rows.entry(row.clone()).or_insert(next),
+            };
+        }
+        let height = rows.len().div_ceil(64);
+        // For each token the rows in which it is forbidden.
+        let mut without = vec![0u64; count * height];
+        for (row, &number) in &rows {
+            for token in set_bits(row) {
+                without[token * height + number / 64] |= 1 << (number % 64);
             }
         }
+        let without: Vec<&[u64]> = without.chunks(height).collect();
+        let columns = numbered(ids.iter().map(|&id| without[id as usize]));
+        let words = columns.len().div_ceil(64);
+        self.forbidden = vec![0; rows.len() * words];
+        for (column, &number) in &columns {
+            for row in set_bits(column) {
+                self.forbidden[row * words + number / 64] |= 1 << (number % 64);
+            }
+        }
+        for &id in ids {
+            let facts = &mut self.facts[id as usize];
+            (facts.row, facts.column) = ((row_of[id as usize] * words) as u32, columns[without[id as usize]] as u16);
+        }
+        self.look_ahead(ids, &without, &row_of);
+    }
+
+    /// What a token need not be tried for: behind it begin only tokens that may not follow. Of DNABERT-2's tokens 52 kinds
+    /// differ in what they continue with, and 42 in what begins with them; models with more than there are bits do without.
+    fn look_ahead(&mut self, ids: &[u32], without: &[&[u64]], row_of: &[usize]) {
+        // For each token, as the longest at a place, the rows after which none that begins there may follow.
+        let ends: Vec<Vec<u64>> = ids
+            .iter()
+            .map(|&id| {
+                let mut ends = without[id as usize].to_vec();
+                let mut shorter = self.facts[id as usize].shorter;
+                while shorter != NONE {
+                    ends.iter_mut().zip(without[shorter as usize]).for_each(|(word, other)| *word &= other);
+                    shorter = self.facts[shorter as usize].shorter;
+                }
+                ends
+            })
+            .collect();
+        let kinds = numbered(ends.iter().map(Vec::as_slice));
+        if kinds.len() > usize::from(AT_END) {
+            return;
+        }
+        let mut after = vec![u64::MAX; self.forbidden.len()];
+        for (ends, &kind) in &kinds {
+            set_bits(ends).for_each(|row| after[row] &= !(1 << kind));
+        }
+        let words = numbered(ids.iter().map(|&id| &after[row_of[id as usize]]));
+        if words.len() > self.continues.len() {
+            return;
+        }
+        for (&id, ends) in ids.iter().zip(&ends) {
+            let facts = &mut self.facts[id as usize];
+            facts.begins = kinds[ends.as_slice()] as u8;
+            facts.ahead = words[&after[row_of[id as usize]]] as u8;
+        }
+        for (&&word, &number) in &words {
+            self.continues[number] = word;
+        }
+    }
+
+    /// Whether a token may stand after one with this row; row 0 is that of the beginning.
+    #[inline]
+    pub(super) fn may_stand(&self, row: u32, right: u16) -> bool {
+        let column = self.facts[right as usize].column;
+        self.forbidden[row as usize + usize::from(column / 64)] >> (column % 64) & 1 == 0
     }
 
     #[inline]
     pub(super) fn may_follow(&self, left: u16, right: u16) -> bool {
-        let right = right as usize;
-        self.forbidden[left as usize * self.words + right / 64] >> (right % 64) & 1 == 0
+        self.may_stand(self.facts[left as usize].row, right)
+    }
+
+    #[inline(always)]
+    pub(super) fn facts(&self, token: u16) -> Facts {
+        self.facts[usize::from(token) % FACTS]
     }
 
     #[inline]
-    fn longest(&self, codes: &[u8]) -> u16 {
+    pub(super) fn length(&self, token: u16) -> usize {
+        self.facts[token as usize].length as usize
+    }
+
+    /// The longest token that begins the bases, of which there are some.
+    #[inline(always)]
+    pub(super) fn longest(&self, codes: &[u8]) -> u16 {
         let Some(first) = codes.first_chunk::<JUMP>() else {
-            return self.walk(0, NONE, codes);
+            return self.walk(codes);
         };
         // Eight codes of two bits each, gathered from eight bytes.
         let mut kmer = u64::from_le_bytes(*first);
         kmer = (kmer | kmer >> 6) & 0x000f_000f_000f_000f;
         kmer = (kmer | kmer >> 12) & 0x0000_00ff_0000_00ff;
         kmer = (kmer | kmer >> 24) & 0xffff;
-        let (node, best) = self.jump[kmer as usize];
-        if node == 0 { best } else { self.walk(node as usize, best, &codes[JUMP..]) }
+        let best = self.jump[usize::from(kmer as u16)];
+        if best < LONGER { best } else { self.walk(codes) }
     }
 
-    fn walk(&self, mut node: usize, mut best: u16, codes: &[u8]) -> u16 {
+    #[cold]
+    #[inline(never)]
+    fn walk(&self, codes: &[u8]) -> u16 {
+        let (mut node, mut best) = (0, NONE);
         for &code in codes {
             node = self.children[node][code as usize] as usize;
             if node == 0 {
@@ -195,109 +300,28 @@ impl Linear {
         }
         best
     }
-
-    /// Token ids of bases coded 0..3, into `out`. `dead` is scratch: a bit a position, set where no encoding of
-    /// the bases up to there can be continued.
-    ///
-    /// The encoding is the only sequence of tokens in which all neighbours may stand side by side. So where `known`
-    /// has a token boundary that this one has too, and the token before may be followed by the known one after, the known
-    /// tokens are this encoding's as well: all neighbours may stand side by side again.
-    pub(super) fn encode(&self, codes: &[u8], known: Option<Known<'_>>, dead: &mut Vec<u64>, out: &mut Vec<u16>) {
-        if !self.encode_sharing(codes, known, dead, out) {
-            self.encode_sharing(codes, None, dead, out);
-        }
-    }
-
-    /// `false` where tokens taken over from `known` would have to be given up.
-    fn encode_sharing(&self, codes: &[u8], known: Option<Known<'_>>, dead: &mut Vec<u64>, out: &mut Vec<u16>) -> bool {
-        out.clear();
-        if codes.is_empty() {
-            return true;
-        }
-        dead.clear();
-        dead.resize(codes.len() / 64 + 1, 0);
-        let mut boundaries = known.map(|known| Boundaries { linear: self, known, next: 0, at: 0 });
-        let mut position = 0;
-        // Tokens of `out` that were taken over.
-        let mut shared = 0;
-        let mut arrived = true;
-        loop {
-            if arrived {
-                if let Some(found) = boundaries.as_mut().and_then(|known| known.tokens_from(position, codes.len())) {
-                    if out.last().is_none_or(|&last| self.may_follow(last, found[0])) {
-                        out.extend_from_slice(found);
-                        position += found.iter().map(|&id| self.length[id as usize] as usize).sum::<usize>();
-                        shared = out.len();
-                        boundaries = None;
-                    }
-                }
-            }
-            let mut candidate = self.longest(&codes[position..]);
-            arrived = loop {
-                let last = out.last().copied();
-                let end = position + self.length[candidate as usize] as usize;
-                let stands =
-                    dead[end / 64] >> (end % 64) & 1 == 0 && last.is_none_or(|last| self.may_follow(last, candidate));
-                if stands {
-                    out.push(candidate);
-                    position = end;
-                    if position == codes.len() {
-                        return true;
-                    }
-                    break true;
-                }
-                let shorter = self.shorter[candidate as usize];
-                if shorter != NONE {
-                    candidate = shorter;
-                    continue;
-                }
-                // Nothing can follow here: give up the token before, and with it this position.
-                dead[position / 64] |= 1 << (position % 64);
-                if out.len() <= shared && shared > 0 {
-                    return false;
-                }
-                let given_up = out.pop().expect("a single base can always stand at the beginning");
-                position -= self.length[given_up as usize] as usize;
-                candidate = given_up;
-            };
-        }
-    }
 }
 
-/// Walks along a known encoding.
-struct Boundaries<'a> {
-    linear: &'a Linear,
-    known: Known<'a>,
-    next: usize,
-    /// Where the next token begins, from the known encoding's first base.
-    at: usize,
+/// Numbers for what differs, in the order in which it comes.
+fn numbered<'a, T: Eq + std::hash::Hash + ?Sized>(items: impl Iterator<Item = &'a T>) -> FxHashMap<&'a T, usize> {
+    let mut numbers = FxHashMap::default();
+    for item in items {
+        let next = numbers.len();
+        numbers.entry(item).or_insert(next);
+    }
+    numbers
 }
 
-impl<'a> Boundaries<'a> {
-    /// The known tokens from a position that is one of their boundaries to shortly before the end of what both
-    /// encodings cover; `None` where it is no boundary or nothing is left.
-    fn tokens_from(&mut self, position: usize, end: usize) -> Option<&'a [u16]> {
-        let tokens = self.known.tokens;
-        let length = |id: u16| self.linear.length[id as usize] as usize;
-        let wanted = self.known.before + position;
-        while self.at < wanted {
-            self.at += length(*tokens.get(self.next)?);
-            self.next += 1;
-        }
-        if self.at > wanted {
-            return None;
-        }
-        let rest = &tokens[self.next..];
-        let bases: usize = rest.iter().map(|&id| length(id)).sum();
-        let most = bases.min(end - position).checked_sub(HELD_BACK)?;
-        let mut covered = 0;
-        let count = rest.iter().take_while(|&&id| {
-            covered += length(id);
-            covered <= most
-        });
-        let count = count.count();
-        (count > 0).then_some(&rest[..count])
-    }
+fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(number, &word)| {
+        let rest = |bits: u64| (bits & bits.wrapping_sub(1) != 0).then_some(bits & bits.wrapping_sub(1));
+        std::iter::successors((word != 0).then_some(word), move |&bits| rest(bits))
+            .map(move |bits| number * 64 + bits.trailing_zeros() as usize)
+    })
+}
+
+fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+    vec![value; N].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("it has this length"))
 }
 
 /// Whether every token, encoded alone, comes out as itself by its own merge, with both of its parts made earlier.

@@ -6,6 +6,7 @@
 
 mod bpe;
 mod file;
+mod lanes;
 mod linear;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use twox_hash::XxHash3_64;
 use crate::error::{Error, Result};
 use bpe::Merges;
 pub use file::append;
-use linear::{Known, Linear};
+use lanes::{Buffers, Known};
+use linear::Linear;
 
 /// Code of a byte in a sequence: 0..3 = A C G T in either case, then a run of N, then anything else.
 const GAP: u8 = 4;
@@ -66,7 +68,7 @@ pub struct Tokenizer {
 #[derive(Default)]
 pub struct Scratch {
     codes: Vec<u8>,
-    dead: Vec<u64>,
+    buffers: Buffers,
     upper: Vec<u8>,
     local: Vec<u16>,
     earlier: Earlier,
@@ -246,9 +248,9 @@ impl Tokenizer {
         let mut start = 0;
         while start < codes.len() {
             let end = start + bases_before_other(&codes[start..]);
-            let Scratch { dead, local, earlier, .. } = scratch;
+            let Scratch { buffers, local, earlier, .. } = scratch;
             let place = place.map(|place| Place { start: place.start + start as u64, ..place });
-            linear.encode(&codes[start..end], place.and_then(|place| earlier.at(place)), dead, local);
+            linear.encode(&codes[start..end], place.and_then(|place| earlier.at(place)), buffers, local);
             out.extend(local.iter().map(|&id| u32::from(id)));
             if let Some(place) = place.filter(|_| end - start >= KEPT_RUN) {
                 std::mem::swap(local, &mut earlier.tokens);

@@ -173,6 +173,22 @@ proptest! {
         prop_assert_eq!(one_after_another(&tokenizer, sequence.as_bytes(), &cuts), alone);
     }
 
+    /// Long enough to be encoded in stretches.
+    #[test]
+    fn stretches_are_joined_on_any_model(
+        choices in prop::collection::vec((any::<usize>(), any::<usize>()), 0..40),
+        sequence in "[AC]{1100,1500}|[ACGT]{1100,2000}|(A{0,30}C){100,200}|(AC){600,700}|A{1100,1300}[AT]{0,200}",
+    ) {
+        let tokenizer = random_model(&choices);
+        prop_assert_eq!(tokenizer.encode(sequence.as_bytes()), by_heap(&tokenizer, sequence.as_bytes()));
+    }
+
+    #[test]
+    fn stretches_are_joined_on_dnabert2(sequence in "[ACGT]{1100,3000}|[AT]{1100,2000}|((CA){1,90}|G{1,400}){10,20}") {
+        thread_local!(static TOKENIZER: Tokenizer = dnabert2());
+        TOKENIZER.with(|t| assert_eq!(t.encode(sequence.as_bytes()), by_heap(t, sequence.as_bytes())));
+    }
+
     #[test]
     fn linear_equals_heap_on_dnabert2(sequence in "[ACGT]{0,300}|(A|T){0,300}|((CA){1,9}|G{1,40}){0,20}") {
         thread_local!(static TOKENIZER: Tokenizer = dnabert2());
