@@ -114,7 +114,8 @@ impl Files {
             source.check_ids(seen.iter().map(|sequence| sequence.id.as_str()))?;
             Ok((source, seen))
         };
-        let (genome, annotations) = rayon::join(read_genome, || read_annotation(config));
+        // The annotation takes longer, and comes first.
+        let (annotations, genome) = rayon::join(|| read_annotation(config), read_genome);
         let (source, seen) = genome?;
         Ok(Files { source, annotations: annotations?, seen })
     }

@@ -185,20 +185,25 @@ pub fn bake(config: &Config, scan: Scan, progress: &Progress<'_>) -> Result<Valu
         let mut priors = PriorCounts::default();
         source.visit(|first, batch| {
             let end = first + batch.len();
-            for (number, sequence) in (first..end).zip(batch) {
-                let held_out = plan.held_out(number);
-                priors::count(&mut priors, &species, number, genes[number].prepared(), &held_out, &sequence.bases);
-            }
+            priors.merge(&count_priors(&species, &genes, &plan, first, batch));
             for (writer, windows, counts) in &mut halves {
                 let (here, later) = windows.split_at(windows.partition_point(|window| window.sequence < end));
                 *windows = later;
+                // A chunk is put into the file while the next one is encoded.
+                let mut encoded: Vec<Segment> = Vec::new();
                 for chunk in here.chunks(CHUNK) {
-                    let (segments, added) = encode(&maker, chunk, first, batch)?;
-                    writer.add(&segments, |window| plan.stratum(window))?;
-                    *counts += added;
+                    let (next, added) = rayon::join(
+                        || encode(&maker, chunk, first, batch),
+                        || writer.add(&std::mem::take(&mut encoded), |window| plan.stratum(window)),
+                    );
+                    added?;
+                    let (segments, made) = next?;
+                    encoded = segments;
+                    *counts += made;
                     done += chunk.iter().map(|window| window.length).sum::<u64>();
                     progress(done, total)?;
                 }
+                writer.add(&encoded, |window| plan.stratum(window))?;
             }
             Ok(())
         })?;
@@ -211,6 +216,27 @@ pub fn bake(config: &Config, scan: Scan, progress: &Progress<'_>) -> Result<Valu
         report.add(false, validation_counts, validation_packs?);
         Ok(report.into_value())
     })
+}
+
+/// Counts for the gene decoder's priors of a batch of sequences, of which `first` is the first.
+fn count_priors(
+    species: &Loaded,
+    genes: &[SequenceGenes],
+    plan: &Plan,
+    first: usize,
+    batch: &[fasta::Sequence],
+) -> PriorCounts {
+    let add = |mut counts: PriorCounts, (i, sequence): (usize, &fasta::Sequence)| {
+        let number = first + i;
+        let held_out = plan.held_out(number);
+        priors::count(&mut counts, species, number, genes[number].prepared(), &held_out, &sequence.bases);
+        counts
+    };
+    let merge = |mut counts: PriorCounts, other: PriorCounts| {
+        counts.merge(&other);
+        counts
+    };
+    batch.par_iter().enumerate().fold(PriorCounts::default, add).reduce(PriorCounts::default, merge)
 }
 
 /// The segments of windows of a batch of sequences, in the windows' order.

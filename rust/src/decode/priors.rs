@@ -365,15 +365,13 @@ fn rank_of(cds: &[Interval], strand: Strand, bases: &[u8], code: &GeneticCode, r
         _ => (cds[0].start as i64 - 3, -3),
     };
     while at >= 0 && at + 3 <= bases.len() as i64 {
-        let codon = &bases[at as usize..at as usize + 3];
-        let reversed;
-        let codon = if strand == Strand::Reverse {
-            reversed = dna::reverse_complement(codon);
-            reversed.as_slice()
-        } else {
-            codon
-        };
-        match dna::codon_index(codon) {
+        let at_here = at as usize;
+        let mut codon = [bases[at_here], bases[at_here + 1], bases[at_here + 2]];
+        if strand == Strand::Reverse {
+            codon.reverse();
+            codon = codon.map(dna::complement);
+        }
+        match dna::codon_index(&codon) {
             Some(index) if code.is_stop_index(index) => break,
             Some(index) => rank += usize::from(ranked[index as usize]),
             None => break,
