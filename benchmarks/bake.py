@@ -153,6 +153,7 @@ def main():
     parser.add_argument("--scratch", type=Path, help="folder for input and output (default: the system's)")
     options = parser.parse_args()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have their bytecode
     print("| Mb | version | s (median) | CPU s | Mb/s | peak MB | ratio |")
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:

@@ -142,6 +142,12 @@ class BakeScan:
     needs: str
     def __init__(self, config: str) -> None: ...
 
+def read_toml(path: str | PathLike[str]) -> str:
+    """JSON of a TOML file's tables; a syntax error is a :class:`FormatError` with the line."""
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+
 def windows_of(
     length: int,
     circular: bool,

@@ -8,16 +8,14 @@ nothing but the input, the flags and the seed decides the bytes. This module imp
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import genet5
 from genet5 import _core
@@ -34,8 +32,7 @@ TRAINING, VALIDATION, REPORT, NEW_TOKENS = "training.packed", "validation.packed
 PARTS = ".parts"  # in the output folder, until all species are baked
 
 
-@dataclass(frozen=True)
-class BakeOptions:
+class BakeOptions(NamedTuple):
     """The flags of ``genet5 bake``; sizes in bp or tokens, shares between 0 and 1."""
 
     n_workers: int = os.cpu_count() or 1
@@ -49,7 +46,7 @@ class BakeOptions:
     taxa: tuple[str, ...] = ()
     species: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    codes: Mapping[str, int] = field(default_factory=dict)
+    codes: Mapping[str, int] = MappingProxyType({})
     organelles: bool = False
     window_size: int | None = None
     margin: int = 50
@@ -291,7 +288,8 @@ def _config(species: Species, options: BakeOptions, limits: Limits, tokenizer: P
 
 def _flags(options: BakeOptions) -> dict[str, Any]:
     """The flags that decide what is in the files."""
-    flags = {key: value for key, value in asdict(options).items() if key not in HOW}
+    flags = {key: value for key, value in options._asdict().items() if key not in HOW}
+    flags["codes"] = dict(options.codes)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flags.items()}
 
 
@@ -373,7 +371,7 @@ def _fingerprint(config: Mapping[str, Any], tokenizer_hash: str) -> str:
             files.append((path, status.st_size, status.st_mtime_ns))
     what = {key: value for key, value in config.items() if key not in ("n_workers", "training", "validation")}
     text = json.dumps([genet5.__version__, what, files, tokenizer_hash], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _core.sha256(text.encode())
 
 
 def _bake_all(
@@ -389,9 +387,9 @@ def _bake_all(
     """Bake each species into its parts, and return the reports in the order of the species."""
     parts = (output / PARTS).resolve()
     if not options.resume:
-        shutil.rmtree(parts, ignore_errors=True)
+        _remove_parts(parts)
     parts.mkdir(exist_ok=True)
-    tokenizer_hash = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+    tokenizer_hash = _core.sha256(tokenizer.read_bytes())
     sizes = [sum(path.stat().st_size for path in one.files) for one in species]
     reports: list[dict[str, Any] | None] = [None] * len(species)
     waiting: dict[Future[dict[str, Any]], int] = {}
@@ -450,6 +448,14 @@ def _bake_all(
             future.cancel()
         raise
     return [report for report in reports if report is not None]
+
+
+def _remove_parts(parts: Path) -> None:
+    """Remove the folder of parts, as far as the system lets us."""
+    with contextlib.suppress(OSError):
+        for path in parts.iterdir():
+            path.unlink()
+        parts.rmdir()
 
 
 def _finished(report_file: Path, config: Mapping[str, Any], fingerprint: str) -> dict[str, Any] | None:
@@ -515,7 +521,7 @@ def _join(
     for name, path in unfinished.items():
         path.replace(output / name)
     write_whole(output / REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
-    shutil.rmtree(parts, ignore_errors=True)
+    _remove_parts(parts)
     (output / NEW_TOKENS).unlink(missing_ok=True)
     for name in unfinished:
         size = (output / name).stat().st_size
@@ -546,7 +552,7 @@ def _report(
     return {
         "genet5": genet5.__version__,
         "flags": _flags(options),
-        "tokenizer": {"sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest()},
+        "tokenizer": {"sha256": _core.sha256(tokenizer.read_bytes())},
         "species": {one.name: report for one, report in zip(species, reports, strict=True)},
         "test_seqids": {
             one.name: report["test_seqids"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from genet5.data.taxa import DEFAULT_TAXON, Taxon, find_species, read_toml
 from genet5.errors import FormatError, InputError
@@ -20,8 +20,7 @@ LAYOUT = (
 )
 
 
-@dataclass(frozen=True)
-class Species:
+class Species(NamedTuple):
     """A species to bake.
 
     ``genome`` and ``annotation`` name the same files where these are GenBank files. Codes are NCBI translation tables;
@@ -37,7 +36,7 @@ class Species:
     genetic_code: int | None = None
     known_genetic_code: int | None = None
     mitochondrial_code: int | None = None
-    codes: Mapping[str, int] = field(default_factory=dict)
+    codes: Mapping[str, int] = MappingProxyType({})
     utr: bool | None = None
     noncoding: bool | None = None
     validation_seqids: tuple[str, ...] = ()
@@ -107,8 +106,7 @@ def with_sequences(
 ) -> list[Species]:
     """The species with sequences named by flags added to those of their ``species.toml``."""
     return [
-        replace(
-            one,
+        one._replace(
             validation_seqids=tuple(dict.fromkeys((*one.validation_seqids, *validation))),
             test_seqids=tuple(dict.fromkeys((*one.test_seqids, *test))),
             codes={**one.codes, **(codes or {})},

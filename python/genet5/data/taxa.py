@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from genet5 import _core
 from genet5.errors import FormatError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 RESOURCES = Path(__file__).parent.parent / "resources"
 DEFAULT_TAXON = "unicellular"
 SHORTEST_DEFAULT_WINDOW = 10_000  # bp
 
 
-@dataclass(frozen=True)
-class Taxon:
+class Taxon(NamedTuple):
     """A row of ``taxa.toml``; genetic codes are NCBI translation tables."""
 
     name: str
@@ -39,8 +34,7 @@ class Taxon:
         return max(self.longest_gene, SHORTEST_DEFAULT_WINDOW)
 
 
-@dataclass(frozen=True)
-class KnownSpecies:
+class KnownSpecies(NamedTuple):
     """A species of the table; codes are None where the taxon's are right."""
 
     name: str
@@ -51,32 +45,21 @@ class KnownSpecies:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; a syntax error becomes a :class:`FormatError` that names file and line."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path}: this is no TOML file: it is not UTF-8 text", file=path, line=1) from error
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = int(found.group(1)) if found else 1
-        raise FormatError(f"{path}, line {line}: {error}", file=path, line=line) from error
-
-
-def _resource(name: str) -> dict[str, Any]:
-    return tomllib.loads((RESOURCES / name).read_text(encoding="utf-8"))
+    # Not `tomllib`: its import and its parser take a good part of the time of baking a small genome.
+    return json.loads(_core.read_toml(path))
 
 
 @cache
 def builtin_taxa() -> Mapping[str, Taxon]:
     """The taxa of the package by name."""
-    return {name: Taxon(name, **row) for name, row in _resource("taxa.toml").items()}
+    return {name: Taxon(name, **row) for name, row in read_toml(RESOURCES / "taxa.toml").items()}
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """The table of taxa in force, and rows that replace some of a taxon's values for single species (by folder)."""
 
     taxa: Mapping[str, Taxon]
-    species: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    species: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
     def of(self, species: str, taxon: str) -> Taxon:
         """The values that apply to a species."""
@@ -84,7 +67,7 @@ class Limits:
 
 
 def _changed(taxon: Taxon, row: Mapping[str, Any]) -> Taxon:
-    return replace(taxon, **row)
+    return taxon._replace(**row)
 
 
 def read_limits(path: str | Path | None = None) -> Limits:
@@ -102,7 +85,7 @@ def read_limits(path: str | Path | None = None) -> Limits:
     overrides = table.pop("species", {})
     species = {name: _checked_row(path, f"species.{name}", row) for name, row in _tables(path, overrides)}
     for name, row in _tables(path, table):
-        taxa[name] = _changed(replace(taxa.get(name, taxa[DEFAULT_TAXON]), name=name), _checked_row(path, name, row))
+        taxa[name] = _changed(taxa.get(name, taxa[DEFAULT_TAXON])._replace(name=name), _checked_row(path, name, row))
     return Limits(taxa, species)
 
 
@@ -116,7 +99,7 @@ def _tables(path: Path, table: object) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _checked_row(path: Path, name: str, row: dict[str, Any]) -> dict[str, int]:
-    keys = [field.name for field in fields(Taxon) if field.name != "name"]
+    keys = [key for key in Taxon._fields if key != "name"]
     for key, value in row.items():
         if key not in keys:
             raise FormatError(f"{path}: unknown key '{key}' in [{name}]; known are {', '.join(keys)}", file=path)
@@ -131,7 +114,7 @@ def _words(name: str) -> list[str]:
 
 @cache
 def _species_by_key() -> Mapping[str, KnownSpecies]:
-    table = _resource("species.toml")
+    table = read_toml(RESOURCES / "species.toml")
     codes, mitochondrial = table.pop("genetic_codes"), table.pop("mitochondrial_codes")
     aliases = table.pop("aliases")
     species: dict[str, KnownSpecies] = {}

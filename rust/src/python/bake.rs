@@ -1,14 +1,16 @@
 //! `bake` and `windows` as Python sees them. Configurations and reports cross as JSON: they are small, and each side
 //! checks them in its own types.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use pyo3::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::bake::{self, Config};
 use crate::error::{Error, Result};
 use crate::gene::Interval;
-use crate::windows;
+use crate::{tables, windows};
 
 /// Checks a configuration without reading any file.
 #[pyfunction]
@@ -87,6 +89,18 @@ fn bake_species(
     }
 }
 
+/// JSON of a TOML file's tables.
+#[pyfunction]
+fn read_toml(path: PathBuf) -> PyResult<String> {
+    Ok(tables::read(path)?)
+}
+
+/// SHA-256 in hexadecimal digits.
+#[pyfunction]
+fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Windows of one sequence: `(start, length)`. `genes` are `(start, end)`.
 #[pyfunction]
 fn windows_of(
@@ -130,6 +144,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bake_scan, module)?)?;
     module.add_function(wrap_pyfunction!(bake_plan, module)?)?;
     module.add_function(wrap_pyfunction!(bake_species, module)?)?;
+    module.add_function(wrap_pyfunction!(read_toml, module)?)?;
+    module.add_function(wrap_pyfunction!(sha256, module)?)?;
     module.add_function(wrap_pyfunction!(windows_of, module)?)?;
     Ok(())
 }
