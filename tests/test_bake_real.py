@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import defaultdict
 
 import pytest
+from Bio.Data.CodonTable import unambiguous_dna_by_id
+from Bio.Seq import Seq
 from real_genomes import NAMES, genomes
 
 from genet5 import _core
@@ -23,12 +26,13 @@ def tokenizer(data, tmp_path_factory):
     return file
 
 
-def plain_fasta(path):
+def plain_fasta(path, known="ACGT"):
+    """Sequences in capitals, letters other than the known as N."""
     sequences = {}
     for record in gzip.decompress(path.read_bytes()).decode().split(">")[1:]:
         header, _, lines = record.partition("\n")
         letters = lines.replace("\n", "").upper()
-        sequences[header.split()[0]] = "".join(letter if letter in "ACGT" else "N" for letter in letters)
+        sequences[header.split()[0]] = re.sub(f"[^{known}]", "N", letters)
     return sequences
 
 
@@ -40,22 +44,28 @@ def plain_cds(path, lengths):
         if len(columns) == 9 and columns[2] == "CDS" and columns[0] in lengths:
             attributes = dict(pair.split("=", 1) for pair in columns[8].split(";") if "=" in pair)
             # Rows of one CDS share their parent; under a bacterial gene with two products, only their ID.
-            for owner in {attributes.get("Parent"), attributes.get("ID")} - {None}:
+            for owner in {*attributes.get("Parent", "").split(","), attributes.get("ID", "")} - {""}:
                 chains[columns[0], columns[6], owner].append((int(columns[3]) - 1, int(columns[4])))
     return {(seqid, strand, tuple(sorted(parts))) for (seqid, strand, _), parts in chains.items()}
 
 
-@pytest.mark.parametrize(
-    ("genome", "folder", "fewest"),
-    [
-        ("ecoli_k12_mg1655", "e_coli", 4_280),
-        ("synechocystis_pcc6803", "synechocystis_pcc6803", 3_540),
-        ("schizosaccharomyces_pombe", "s_pombe", 5_000),
-        ("mycoplasma_genitalium_g37", "mycoplasma_genitalium", 500),
-    ],
-)
-def test_everything_reads_back(genome, folder, fewest, data, tokenizer, tmp_path):
+# Of the coding genes that are told, those that are whole in some window of 10 kb; most are, but for long genes and for
+# phage lambda's, whose long messengers without a CDS leave whole windows without loss.
+WHOLE = {
+    "celegans_1pct": 0.92,
+    "celegans_chrI_ensembl": 0.93,
+    "drosophila_1pct": 0.87,
+    "drosophila_chr2R_lifted": 0.92,
+    "human_chrY_ensembl75": 0.39,
+    "tiny_lambda": 0.73,
+}
+QUICK = {"ecoli_k12_mg1655", "synechocystis_pcc6803", "schizosaccharomyces_pombe", "mycoplasma_genitalium_g37"}
+
+
+@pytest.mark.parametrize("genome", genomes(long={*NAMES} - QUICK))
+def test_everything_reads_back(genome, data, tokenizer, tmp_path):
     source = data / "genomes" / genome
+    folder = genome.removesuffix("_1pct")
     raw = tmp_path / "raw" / folder
     raw.mkdir(parents=True)
     for name in ("genome.fna.gz", "genes.gff3.gz"):
@@ -70,7 +80,7 @@ def test_everything_reads_back(genome, folder, fewest, data, tokenizer, tmp_path
     whole, strange = set(), []
     for half in ("training", "validation"):
         file = _core.PackedFile(tmp_path / "out" / f"{half}.packed")
-        assert file.verify() > 0
+        assert file.verify() > 0 or file.n_segments == 0
         for index in range(file.n_segments):
             segment = file.segment(index)
             sequence, start, length = sequences[segment["seqid"]], segment["start"], segment["length"]
@@ -99,7 +109,17 @@ def test_everything_reads_back(genome, folder, fewest, data, tokenizer, tmp_path
     for seqid, _, parts in strange:
         assert circular[seqid], (seqid, parts)
         assert parts[0][0] < len(sequences[seqid]) <= parts[-1][1], (seqid, parts)
-    assert len(whole) >= fewest, (len(whole), len(chains))
+    # What is taught as a whole gene is one reading frame, by Biopython's tables.
+    codes = {row["id"]: row["genetic_code"] for row in report["sequences"]}
+    doubled = {seqid: 2 * text if circular[seqid] else text for seqid, text in sequences.items() if seqid in circular}
+    for seqid, strand, parts in whole:
+        spliced = Seq("".join(doubled[seqid][a:b] for a, b in parts))
+        spliced = spliced.reverse_complement() if strand == "-" else spliced
+        assert len(spliced) % 3 == 0
+        assert spliced.translate(codes[seqid]).find("*") == len(spliced) // 3 - 1, (seqid, strand, parts)
+        assert str(spliced[:3]) in unambiguous_dna_by_id[codes[seqid]].start_codons
+    told = report["coding_genes_told"]
+    assert WHOLE.get(genome, 0.99) * told <= len(whole) <= told, (len(whole), told, len(chains))
 
 
 @pytest.mark.parametrize("genome", genomes(long={*NAMES} - {"mycoplasma_genitalium_g37"}))
@@ -113,15 +133,19 @@ def test_every_baked_window_has_hugging_face_ids(genome, data, tokenizer, tmp_pa
         (raw / name).symlink_to(data / "genomes" / genome / name)
     options = BakeOptions(window_size=10_000, n_workers=2, intergenic_fraction=10, organelles=True, lenient=True)
     bake(tmp_path / "raw", tmp_path / "out", tokenizer, options)
+    sequences = plain_fasta(data / "genomes" / genome / "genome.fna.gz", known="A-Z")
     for half in ("training", "validation"):
         file = _core.PackedFile(tmp_path / "out" / f"{half}.packed")
         for begin in range(0, file.n_segments, 256):
             segments = [file.segment(i) for i in range(begin, min(begin + 256, file.n_segments))]
-            # Other letters than N are N in the file's DNA; their tokens differ.
-            expected = theirs.encode_batch([segment["dna"] for segment in segments], add_special_tokens=False)
+            windows = []
+            for segment in segments:
+                text, start = sequences[segment["seqid"]], segment["start"]
+                end = start + segment["length"]
+                windows.append(text[start:end] + text[: max(0, end - len(text))])
+            expected = theirs.encode_batch(windows, add_special_tokens=False)
             for segment, one in zip(segments, expected, strict=True):
-                ids = segment["tokens"].tolist()
-                assert 0 in ids or ids == one.ids, (segment["seqid"], segment["start"])
+                assert segment["tokens"].tolist() == one.ids, (segment["seqid"], segment["start"])
 
 
 def test_priors_are_counted_from_training_genes(data, tokenizer, tmp_path):
