@@ -35,17 +35,18 @@ __all__ = [
 ]
 
 
-def read(path: str | PathLike[str], *, lenient: bool = False) -> Annotation:
+def read(path: str | PathLike[str], *, lenient: bool = False, threads: int | None = None) -> Annotation:
     """Read gene models from GFF3, GTF or a GenBank flat file, plain or compressed (gzip, BGZF).
 
     The content tells the format. What could not be used is counted by reason in ``Annotation.report``. With ``lenient``
-    malformed lines are counted there too.
+    malformed lines are counted there too. ``threads`` is by default the number of cores that the process may use; the
+    result is the same for any number.
 
     Raises:
         genet5.errors.FormatError: a malformed line, a cycle of parents, no annotation; has ``file`` and ``line``.
         OSError: the file cannot be read.
     """
-    return Annotation.read(path, lenient)
+    return Annotation.read(path, lenient, threads)
 
 
 def read_genome(path: str | PathLike[str]) -> Genome:

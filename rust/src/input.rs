@@ -12,6 +12,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::in_order::{cores, with_threads};
 
 /// Deflate cannot expand a byte into more than this many (zlib's technical details): bounds what a footer may claim.
 const MAX_EXPANSION: usize = 1032;
@@ -205,13 +206,7 @@ fn inflate_bgzf(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
         jobs.push((at, block, out));
         free = rest;
     }
-    // A pool of its own: rayon's global pool does not survive a fork.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| Error::input(format!("cannot start threads: {error}")))?;
-    pool.install(|| {
+    with_threads(cores().min(8), || {
         jobs.par_chunks_mut(64).try_for_each(|jobs| {
             let mut inflater = libdeflater::Decompressor::new();
             for (at, block, out) in jobs {
@@ -222,7 +217,7 @@ fn inflate_bgzf(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
             }
             Ok(())
         })
-    })?;
+    })??;
     Ok(bytes)
 }
 

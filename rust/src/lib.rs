@@ -10,6 +10,7 @@ pub mod dna;
 pub mod error;
 pub mod fasta;
 pub mod gene;
+mod in_order;
 pub mod input;
 pub mod labels;
 pub mod language;

@@ -8,12 +8,15 @@ use crate::error::{Error, Result};
 
 /// Writes a file through a temporary one in the same folder, synced and renamed, so that a reader sees the old file or
 /// the whole new one. What is no regular file (a pipe, a terminal) is written as it is.
-pub fn write_whole(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub fn write_whole(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
+) -> Result<()> {
     let path = path.as_ref();
     try_write(path, write).map_err(|source| Error::io(path, source))
 }
 
-fn try_write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn try_write(path: &Path, write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         let mut out = BufWriter::new(fs::OpenOptions::new().write(true).open(path)?);
         write(&mut out)?;

@@ -1,13 +1,21 @@
 //! Nodes and parts into gene models.
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::biotype::Kind;
 use super::features::Row;
+use super::models::Draft;
 use super::reader::{Format, Graph, NONE, Part};
 use super::{Annotation, Report};
 use crate::error::{Error, Result};
 use crate::gene::Gene;
+use crate::in_order::in_order;
+
+/// Rows of genes and transcripts that are built at a time.
+const NODES: usize = 2048;
 
 /// Gene models from the rows of a file.
 pub fn assemble(graph: Graph<'_>) -> Result<Annotation> {
@@ -28,14 +36,9 @@ pub(super) struct Assembler<'a> {
     pub(super) next_transcript: Vec<u32>,
     /// Nodes whose rows are pieces of one trans-spliced feature.
     pub(super) pieces: FxHashSet<u32>,
-    pub(super) biotypes: FxHashMap<Vec<u8>, (String, Kind, bool)>,
     /// The nodes of ids that several nodes have, by sequence, sorted by start.
     pub(super) same_id: FxHashMap<(u32, u32), Vec<u32>>,
     pub(super) part_ids: Option<FxHashSet<&'a [u8]>>,
-    /// Ids were given twice, invented or unescaped: in GFF3 they are unique else.
-    pub(super) ids_may_repeat: bool,
-    /// The parts of the transcript being built.
-    pub(super) scratch: Vec<Part<'a>>,
     pub(super) report: Report,
 }
 
@@ -48,35 +51,60 @@ impl<'a> Assembler<'a> {
             first_transcript: Vec::new(),
             next_transcript: Vec::new(),
             pieces: FxHashSet::default(),
-            biotypes: FxHashMap::default(),
             same_id: FxHashMap::default(),
             part_ids: None,
-            scratch: Vec::new(),
-            ids_may_repeat: graph.format == Format::Gtf || graph.repeated_or_escaped(),
             report,
             graph,
         }
     }
 
+    /// Builds genes of a range of nodes at a time.
     fn build(mut self) -> Result<Annotation> {
         let mut genes = Vec::new();
+        let mut report = std::mem::take(&mut self.report);
+        let mut ids_may_repeat = self.graph.format == Format::Gtf || self.graph.repeated_or_escaped();
+        let mut genetic_codes = vec![None; self.graph.seqids.len()];
+        let n = self.graph.nodes.len();
         let wormbase = self.is_of_wormbase();
-        for at in 0..self.graph.nodes.len() {
-            if self.graph.nodes[at].row != Row::Gene {
-                continue;
-            }
-            if wormbase && self.is_aside(at) {
-                let number = self.graph.nodes[at].number;
-                let name = || if number == NONE { String::new() } else { self.graph.name(number) };
-                self.report.count("prediction or former gene beside WormBase's own", name);
-                continue;
-            }
-            self.build_gene(at, &mut genes);
-        }
+        let linked = &self;
+        let ControlFlow::Continue(()) = in_order(
+            (0..n).step_by(NODES),
+            |first| {
+                let mut builder = Builder {
+                    linked,
+                    biotypes: FxHashMap::default(),
+                    scratch: Vec::new(),
+                    drafts: Vec::new(),
+                    built: Built::default(),
+                };
+                for at in first..n.min(first + NODES) {
+                    if linked.graph.nodes[at].row != Row::Gene {
+                        continue;
+                    }
+                    if wormbase && linked.is_aside(at) {
+                        let number = linked.graph.nodes[at].number;
+                        let name = || if number == NONE { String::new() } else { linked.graph.name(number) };
+                        builder.built.report.count("prediction or former gene beside WormBase's own", name);
+                        continue;
+                    }
+                    builder.build_gene(at);
+                }
+                builder.built
+            },
+            |built| {
+                genes.extend(built.genes);
+                report.append(built.report);
+                ids_may_repeat |= built.ids_may_repeat;
+                for (seqid, code) in built.genetic_codes {
+                    genetic_codes[seqid as usize].get_or_insert(code);
+                }
+                ControlFlow::<Infallible>::Continue(())
+            },
+        );
         for word in &self.graph.words {
             if matches!(word.row, Row::Other) && word.count > 0 {
                 let reason = format!("row of type {} is no part of a gene model", word.text);
-                *self.report.counts.entry(reason).or_insert(0) += word.count;
+                *report.counts.entry(reason).or_insert(0) += word.count;
             }
         }
         let regions = &self.graph.regions;
@@ -84,16 +112,16 @@ impl<'a> Assembler<'a> {
             seqids: std::mem::take(&mut self.graph.seqids),
             lengths: regions.iter().map(|r| r.declared.map(|(_, end)| end).or(r.length)).collect(),
             circular: regions.iter().map(|r| r.circular).collect(),
-            genetic_codes: regions.iter().map(|r| r.genetic_code).collect(),
+            genetic_codes,
             genes,
-            report: std::mem::take(&mut self.report),
+            report,
             path: Some(self.graph.path.to_path_buf()),
             furthest: regions.iter().map(|region| region.furthest).collect(),
         };
         self.check_regions(&mut annotation)?;
         annotation.sort();
         annotation.merge_identical();
-        if self.ids_may_repeat {
+        if ids_may_repeat {
             make_ids_unique(&mut annotation);
         }
         Ok(annotation)
@@ -130,6 +158,28 @@ impl<'a> Assembler<'a> {
         }
         Ok(())
     }
+}
+
+/// Builds the genes of a range of nodes.
+pub(super) struct Builder<'g, 'a> {
+    pub(super) linked: &'g Assembler<'a>,
+    pub(super) biotypes: FxHashMap<&'a [u8], (String, Kind, bool)>,
+    /// The parts of the transcript being built.
+    pub(super) scratch: Vec<Part>,
+    /// The transcripts of the gene being built.
+    pub(super) drafts: Vec<Draft>,
+    pub(super) built: Built,
+}
+
+/// What a [`Builder`] has made.
+#[derive(Default)]
+pub(super) struct Built {
+    pub(super) genes: Vec<Gene>,
+    pub(super) report: Report,
+    /// Ids were given twice, invented or unescaped: in GFF3 they are unique else.
+    pub(super) ids_may_repeat: bool,
+    /// The first genetic code that is stated on each sequence.
+    pub(super) genetic_codes: FxHashMap<u32, u32>,
 }
 
 /// Ids name genes and transcripts in what is written: repeated ones get a number.

@@ -78,12 +78,28 @@ pub fn decode(text: &[u8]) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Bytes that a GFF3 attribute's value may hold as they are.
+const PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut b = 0;
+    while b < 256 {
+        plain[b] = !matches!(b as u8, b';' | b'=' | b'&' | b',' | b'%' | 0..=31 | 127);
+        b += 1;
+    }
+    plain
+};
+
 /// Text for a GFF3 attribute's value: what the format reserves is escaped, and blanks at the ends.
 pub fn encode(text: &str, out: &mut Vec<u8>) {
+    let plain = text.bytes().all(|b| PLAIN[usize::from(b)]) && !text.starts_with(' ') && !text.ends_with(' ');
+    if plain {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let last = text.len().wrapping_sub(1);
     for (i, &b) in text.as_bytes().iter().enumerate() {
         match b {
-            b';' | b'=' | b'&' | b',' | b'%' | 0..=31 | 127 => out.extend_from_slice(format!("%{b:02X}").as_bytes()),
+            _ if !PLAIN[usize::from(b)] => out.extend_from_slice(format!("%{b:02X}").as_bytes()),
             b' ' if i == 0 || i == last => out.extend_from_slice(b"%20"),
             _ => out.push(b),
         }

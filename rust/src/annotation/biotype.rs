@@ -61,6 +61,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The biotype that a word stands for; `None` where the table lacks it.
 pub fn lookup(word: &str) -> Option<&'static Biotype> {
     let table = table();
+    // Most words are as the table has them.
+    if let Some(&i) = table.by_word.get(word) {
+        return Some(&table.biotypes[i]);
+    }
     let word = normal(word);
     let found = table.by_word.get(&word).or_else(|| table.by_word.get(word.strip_suffix("_gene")?));
     found.map(|&i| &table.biotypes[i])

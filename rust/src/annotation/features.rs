@@ -25,6 +25,26 @@ pub enum Row {
 }
 
 impl Row {
+    /// In the order of their discriminants.
+    pub const ALL: [Row; 13] = {
+        use Row::*;
+        [
+            Gene,
+            Transcript,
+            Exon,
+            Cds,
+            CodingExon,
+            Utr,
+            StartCodon,
+            StopCodon,
+            Selenocysteine,
+            Implied,
+            Protein,
+            Region,
+            Other,
+        ]
+    };
+
     /// Rows that are parts of a transcript.
     pub fn is_part(self) -> bool {
         use Row::*;
@@ -153,6 +173,11 @@ pub fn says(word: &str) -> Says {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_by_discriminant() {
+        assert!(Row::ALL.iter().enumerate().all(|(i, &row)| row as usize == i));
+    }
 
     #[test]
     fn words() {

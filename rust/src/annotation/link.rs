@@ -81,19 +81,21 @@ impl<'a> Assembler<'a> {
 
     pub(super) fn link_parts(&mut self) {
         let n = self.graph.parts.len();
-        let mut owner = vec![NONE; n];
-        for (i, owned) in owner.iter_mut().enumerate() {
+        self.first_part = vec![NONE; self.graph.nodes.len()];
+        self.next_part = vec![NONE; n];
+        let mut last_part = vec![NONE; self.graph.nodes.len()];
+        for i in 0..n {
             let part = self.graph.parts[i];
             let child = Child { at: NONE, seqid: part.seqid, start: part.start, end: part.end, wants: Row::Transcript };
             let mut at = self.resolve(part.parent, &child);
             if at != NONE {
                 let node = &self.graph.nodes[at as usize];
                 // A transcript that only its parts name has one sequence.
-                if node.row == Row::Region || (part.alone && node.implied && node.seqid != part.seqid) {
+                if node.row == Row::Region || (part.alone() && node.implied && node.seqid != part.seqid) {
                     at = NONE;
                 }
             }
-            if at == NONE && part.shared && self.is_protein_beside_transcript(i) {
+            if at == NONE && part.shared() && self.is_protein_beside_transcript(i) {
                 self.report
                     .count("protein without a row, named beside its transcript", || self.graph.name(part.parent));
                 continue;
@@ -106,32 +108,31 @@ impl<'a> Assembler<'a> {
                 node.start = node.start.min(part.start);
                 node.end = node.end.max(part.end);
             }
-            *owned = at;
-        }
-        self.first_part = vec![NONE; self.graph.nodes.len()];
-        self.next_part = vec![NONE; n];
-        for i in (0..n).rev().filter(|&i| owner[i] != NONE) {
-            let at = owner[i] as usize;
-            self.next_part[i] = std::mem::replace(&mut self.first_part[at], i as u32);
+            last_part.resize(self.graph.nodes.len(), NONE);
+            self.first_part.resize(self.graph.nodes.len(), NONE);
+            match std::mem::replace(&mut last_part[at as usize], i as u32) {
+                NONE => self.first_part[at as usize] = i as u32,
+                last => self.next_part[last as usize] = i as u32,
+            }
         }
     }
 
     /// TAIR lists a transcript and its protein as parents of a CDS: where neither has a row, one transcript is enough.
     fn is_protein_beside_transcript(&self, at: usize) -> bool {
         let part = &self.graph.parts[at];
-        let Some(transcript) = self.graph.names[part.parent as usize].strip_suffix(b"-Protein") else { return false };
-        let same_row = |other: &&Part<'_>| std::ptr::eq(other.attributes, part.attributes);
+        let Some(transcript) = self.graph.names[part.parent].strip_suffix(b"-Protein") else { return false };
+        let same_row = |other: &&Part| other.place() == part.place();
         let before = self.graph.parts[..at].iter().rev().take_while(same_row);
         let after = self.graph.parts[at + 1..].iter().take_while(same_row);
-        before.chain(after).any(|other| self.graph.names[other.parent as usize] == transcript)
+        before.chain(after).any(|other| self.graph.names[other.parent] == transcript)
     }
 
     /// Exons and CDS whose parent is nowhere form a transcript of that id; so does a CDS without a parent.
-    fn imply_transcript(&mut self, part: &Part<'a>) -> u32 {
+    fn imply_transcript(&mut self, part: &Part) -> u32 {
         let at = self.graph.nodes.len() as u32;
-        if !part.alone && self.graph.by_number[part.parent as usize] == NONE && !self.is_gene_of_gtf(part) {
+        if !part.alone() && self.graph.by_number[part.parent as usize] == NONE && !self.is_gene_of_gtf(part) {
             let graph = &self.graph;
-            let place = || format!("{} (line {})", graph.name(part.parent), graph.line(part.attributes));
+            let place = || format!("{} (line {})", graph.name(part.parent), graph.line(graph.attributes(part)));
             self.report.count("transcript without a row of its own", place);
         }
         let first = &mut self.graph.by_number[part.parent as usize];
@@ -146,18 +147,18 @@ impl<'a> Assembler<'a> {
             seqid: part.seqid,
             start: part.start,
             end: part.end,
-            strand: part.strand,
+            strand: part.strand(),
             row: Row::Transcript,
             word: NONE,
             implied: true,
             source: &[],
-            attributes: &part.attributes[..0],
+            attributes: &self.graph.attributes(part)[..0],
         });
         at
     }
 
     /// In GTF a gene needs no row.
-    fn is_gene_of_gtf(&self, _part: &Part<'a>) -> bool {
+    fn is_gene_of_gtf(&self, _part: &Part) -> bool {
         self.graph.format == Format::Gtf
     }
 
@@ -187,9 +188,9 @@ impl<'a> Assembler<'a> {
                     let mut part = self.first_part[at];
                     while part != NONE {
                         let found = self.graph.parts[part as usize];
-                        if !found.shared {
+                        if !found.shared() {
                             let graph = &self.graph;
-                            let place = || format!("line {}", graph.line(found.attributes));
+                            let place = || format!("line {}", graph.line(graph.attributes(&found)));
                             self.report.count("part of a protein, not of a transcript", place);
                         }
                         part = self.next_part[part as usize];
@@ -281,10 +282,10 @@ impl<'a> Assembler<'a> {
     /// Whether an id is a part's (exons and CDS are not nodes); the ids of parts are gathered when first asked for.
     fn part_has_id(&mut self, number: u32) -> bool {
         let graph = &self.graph;
-        let ids = self
-            .part_ids
-            .get_or_insert_with(|| graph.parts.iter().filter_map(|part| gff3_value(part.attributes, b"ID")).collect());
-        ids.contains(graph.names[number as usize])
+        let ids = self.part_ids.get_or_insert_with(|| {
+            graph.parts.iter().filter_map(|part| gff3_value(graph.attributes(part), b"ID")).collect()
+        });
+        ids.contains(graph.names[number])
     }
 
     fn imply_gene(&mut self, of: usize, number: u32) -> u32 {

@@ -9,16 +9,19 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::error::{Error, Result};
 use crate::fasta::Genome;
 use crate::gene::Gene;
+use crate::in_order::with_threads;
 use crate::input;
 
 mod assemble;
 pub mod attributes;
 pub mod biotype;
+mod block;
 mod facts;
 mod features;
 pub mod genbank;
 mod link;
 mod models;
+mod names;
 pub mod reader;
 pub mod record;
 pub mod stats;
@@ -95,6 +98,26 @@ impl Report {
             None => {
                 self.examples.insert(reason.to_owned(), vec![example()]);
             }
+        }
+    }
+}
+
+impl Report {
+    /// Counts several cases of a reason; `examples` are the first of them.
+    fn add(&mut self, reason: &str, count: u64, examples: impl IntoIterator<Item = String>) {
+        *self.counts.entry(reason.to_owned()).or_insert(0) += count;
+        let kept = self.examples.entry(reason.to_owned()).or_default();
+        kept.extend(examples.into_iter().take(Self::EXAMPLES.saturating_sub(kept.len())));
+    }
+
+    /// Adds what later rows gave.
+    fn append(&mut self, later: Report) {
+        let mut examples = later.examples;
+        for (reason, count) in later.counts {
+            self.add(&reason, count, examples.remove(&reason).unwrap_or_default());
+        }
+        for (word, count) in later.unknown_biotypes {
+            *self.unknown_biotypes.entry(word).or_insert(0) += count;
         }
     }
 }
@@ -203,6 +226,9 @@ impl Annotation {
     /// Makes one of genes that are the same but for ids. The genes are sorted.
     fn merge_identical(&mut self) {
         let place = |gene: &Gene| (gene.seqid, gene.span, gene.strand);
+        if self.genes.windows(2).all(|pair| place(&pair[0]) != place(&pair[1])) {
+            return;
+        }
         let mut kept: Vec<Gene> = Vec::with_capacity(self.genes.len());
         // The genes at the place of the last one kept, by the hash of their content.
         let mut here: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
@@ -248,11 +274,22 @@ fn content_hash(gene: &Gene) -> u64 {
     hasher.finish()
 }
 
-/// Reads GFF3, GTF or a GenBank flat file; the content tells which.
+/// A file of fewer bytes is read on one thread: it takes about as long as starting others.
+const SMALL: u64 = 1 << 20;
+
+/// Reads GFF3, GTF or a GenBank flat file; the content tells which. Uses the rayon pool that it is called on.
 pub fn read(path: impl AsRef<Path>, options: Options) -> Result<Annotation> {
     let path = path.as_ref();
     let bytes = input::text(path)?;
     from_bytes(path, &bytes, options)
+}
+
+/// As [`read`], on as many threads.
+pub fn read_on(threads: usize, path: impl AsRef<Path> + Send, options: Options) -> Result<Annotation> {
+    if std::fs::metadata(path.as_ref()).is_ok_and(|file| file.len() < SMALL) {
+        return read(path, options);
+    }
+    with_threads(threads, || read(path, options))?
 }
 
 /// As [`read`]; `path` is for messages.

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::assemble::Assembler;
+use super::assemble::Builder;
 use super::biotype::{self, Kind};
 use super::facts::{CANONICAL, Facts, UNTAGGED};
 use super::features::{Row, Says};
@@ -16,7 +16,7 @@ const LARGEST_SLIPPAGE: u64 = 2;
 const LARGEST_GENE: usize = 100_000;
 
 /// A transcript while its gene is built.
-struct Draft {
+pub(super) struct Draft {
     transcript: Transcript,
     rank: u8,
     strand: Strand,
@@ -24,43 +24,45 @@ struct Draft {
     of_gene: bool,
 }
 
-impl<'a> Assembler<'a> {
+impl<'a> Builder<'_, 'a> {
     /// The canonical word, its kind, and whether the table knows it.
-    fn biotype(&mut self, word: &[u8]) -> (String, Kind) {
+    fn biotype(&mut self, word: &'a [u8]) -> (String, Kind) {
         if let Some((name, kind, known)) = self.biotypes.get(word) {
             if !known {
-                *self.report.unknown_biotypes.entry(name.clone()).or_insert(0) += 1;
+                *self.built.report.unknown_biotypes.entry(name.clone()).or_insert(0) += 1;
             }
             return (name.clone(), *kind);
         }
-        let text = self.graph.decode(word);
+        let text = self.linked.graph.decode(word);
         let found = biotype::lookup(&text);
         let name = found.map_or_else(|| text.trim().to_owned(), |found| found.name.clone());
         let kind = biotype::kind(&text);
-        self.biotypes.insert(word.to_vec(), (name.clone(), kind, found.is_some()));
+        self.biotypes.insert(word, (name.clone(), kind, found.is_some()));
         if found.is_none() {
-            *self.report.unknown_biotypes.entry(name.clone()).or_insert(0) += 1;
+            *self.built.report.unknown_biotypes.entry(name.clone()).or_insert(0) += 1;
         }
         (name, kind)
     }
 
-    pub(super) fn build_gene(&mut self, at: usize, genes: &mut Vec<Gene>) {
-        let node = self.graph.nodes[at].clone();
-        let format = self.graph.format;
+    pub(super) fn build_gene(&mut self, at: usize) {
+        let node = &self.linked.graph.nodes[at];
+        let format = self.linked.graph.format;
         let mut facts = Facts::of(format, node.attributes);
-        let mut flags =
-            Flags { trans_splicing: facts.trans_splicing || self.pieces.contains(&(at as u32)), ..Flags::default() };
+        let mut flags = Flags {
+            trans_splicing: facts.trans_splicing || self.linked.pieces.contains(&(at as u32)),
+            ..Flags::default()
+        };
 
         // What the gene says of its own biotype; an implied gene of GTF says it on its transcripts' rows.
-        let first = self.first_transcript[at];
+        let first = self.linked.first_transcript[at];
         if node.implied && first != NONE && facts.gene_biotype.is_none() {
-            let of_transcript = Facts::of(format, self.graph.nodes[first as usize].attributes);
+            let of_transcript = Facts::of(format, self.linked.graph.nodes[first as usize].attributes);
             facts.gene_biotype = of_transcript.gene_biotype;
             facts.name = facts.name.or(of_transcript.name);
         }
-        let says = if node.implied { Says::Nothing } else { self.says(&node) };
+        let says = if node.implied { Says::Nothing } else { self.says(node) };
         let stated = facts.gene_biotype.or(facts.biotype).filter(|word| !word.is_empty());
-        let stated = stated.or_else(|| self.biotype_of_row(&node, says));
+        let stated = stated.or_else(|| self.biotype_of_row(node, says));
         let (biotype, mut kind) = stated.map(|word| self.biotype(word)).unzip();
         if says == Says::Pseudogene || facts.pseudo {
             kind = Some(Kind::Pseudogene);
@@ -70,23 +72,24 @@ impl<'a> Assembler<'a> {
         flags.pseudogene = kind == Some(Kind::Pseudogene);
         flags.mobile_element = kind == Some(Kind::MobileElement);
 
-        let mut drafts: Vec<Draft> = Vec::new();
-        let mut direct = if self.first_part[at] == NONE { Direct::default() } else { self.direct_parts(at, first) };
+        let mut drafts = std::mem::take(&mut self.drafts);
+        let mut direct =
+            if self.linked.first_part[at] == NONE { Direct::default() } else { self.direct_parts(at, first) };
         let mut child = first;
         while child != NONE {
             let given = direct.given.remove(&child).unwrap_or_default();
-            self.build_transcript(child as usize, given, &node, kind, biotype.as_deref(), &mut flags, &mut drafts);
-            child = self.next_transcript[child as usize];
+            self.build_transcript(child as usize, given, node, kind, biotype.as_deref(), &mut flags, &mut drafts);
+            child = self.linked.next_transcript[child as usize];
         }
-        self.build_direct_parts(direct, &node, kind, biotype.as_deref(), &mut flags, &mut drafts);
+        self.build_direct_parts(direct, node, kind, biotype.as_deref(), &mut flags, &mut drafts);
 
         // A gene of a known kind of RNA without children is its own transcript.
-        let id = if node.number == NONE || self.graph.names[node.number as usize].is_empty() {
-            self.invented_id(&node, &facts)
+        let id = if node.number == NONE || self.linked.graph.names[node.number].is_empty() {
+            self.invented_id(node, &facts)
         } else {
-            self.graph.name(node.number)
+            self.linked.graph.name(node.number)
         };
-        if drafts.is_empty() && first == NONE && self.first_part[at] == NONE && !node.implied {
+        if drafts.is_empty() && first == NONE && self.linked.first_part[at] == NONE && !node.implied {
             if kind == Some(Kind::Noncoding) && node.strand != Strand::Unknown {
                 drafts.push(Draft {
                     transcript: Transcript {
@@ -105,7 +108,7 @@ impl<'a> Assembler<'a> {
                     of_gene: true,
                 });
             } else if !flags.pseudogene && !flags.mobile_element {
-                self.report.count("gene without transcripts", || id.clone());
+                self.built.report.count("gene without transcripts", || id.clone());
             }
         }
 
@@ -124,7 +127,7 @@ impl<'a> Assembler<'a> {
             strand = draft.strand;
         }
         if flags.trans_splicing {
-            self.report.count("trans-spliced gene", || id.clone());
+            self.built.report.count("trans-spliced gene", || id.clone());
             drafts.clear();
         }
         let biotype = biotype.unwrap_or_else(|| match drafts.first() {
@@ -143,12 +146,12 @@ impl<'a> Assembler<'a> {
             if node.implied {
                 span = Interval::new(low, high);
             } else if low < span.start || high > span.end {
-                self.report.count("transcript outside its gene", || id.clone());
+                self.built.report.count("transcript outside its gene", || id.clone());
                 span = Interval::new(low.min(span.start), high.max(span.end));
             }
         }
         if strand == Strand::Unknown {
-            self.report.count("gene of unknown strand", || id.clone());
+            self.built.report.count("gene of unknown strand", || id.clone());
         }
         if !drafts.is_empty() && drafts.iter().all(|draft| draft.transcript.flags.pseudogene) {
             flags.pseudogene = true;
@@ -162,57 +165,63 @@ impl<'a> Assembler<'a> {
             transcript.id.clone_from(&id);
         }
         if flags.pseudogene {
-            self.report.count("pseudogene", || id.clone());
+            self.built.report.count("pseudogene", || id.clone());
         }
         if flags.mobile_element {
-            self.report.count("mobile element", || id.clone());
+            self.built.report.count("mobile element", || id.clone());
         }
-        genes.push(Gene {
+        self.built.genes.push(Gene {
             id,
-            name: facts.name.map(|name| self.graph.decode(name)),
+            name: facts.name.map(|name| self.linked.graph.decode(name)),
             seqid: node.seqid,
             span,
             strand,
             biotype,
             flags,
             score: None,
-            transcripts: drafts.into_iter().map(|draft| draft.transcript).collect(),
+            // As many as there are: models stay in memory, drafts are used again.
+            transcripts: drafts.drain(..).map(|draft| draft.transcript).collect(),
         });
+        self.drafts = drafts;
     }
 
     fn says(&self, node: &Node<'_>) -> Says {
-        self.graph.words.get(node.word as usize).map_or(Says::Nothing, |word| word.says)
+        self.linked.graph.words.get(node.word as usize).map_or(Says::Nothing, |word| word.says)
     }
 
     /// The biotype by the row's type, else by the second column, which is one in old Ensembl GTF.
     fn biotype_of_row(&self, node: &Node<'a>, says: Says) -> Option<&'a [u8]> {
         if says != Says::Nothing {
-            return Some(self.graph.words[node.word as usize].raw);
+            return Some(self.linked.graph.words[node.word as usize].raw);
         }
         let known =
-            self.graph.format == Format::Gtf && biotype::lookup(&String::from_utf8_lossy(node.source)).is_some();
+            self.linked.graph.format == Format::Gtf && biotype::lookup(&String::from_utf8_lossy(node.source)).is_some();
         known.then_some(node.source)
     }
 
     fn invented_id(&mut self, node: &Node<'_>, facts: &Facts<'_>) -> String {
-        self.ids_may_repeat = true;
+        self.built.ids_may_repeat = true;
         match facts.locus.or(facts.name) {
-            Some(name) => self.graph.decode(name),
-            None => format!("{}_{}_{}", self.graph.seqids[node.seqid as usize], node.start + 1, node.end),
+            Some(name) => self.linked.graph.decode(name),
+            None => format!("{}_{}_{}", self.linked.graph.seqids[node.seqid as usize], node.start + 1, node.end),
         }
     }
 
-    fn parts_of(&self, at: usize) -> Vec<Part<'a>> {
+    fn own_id(&self, part: &Part) -> Option<&'a [u8]> {
+        gff3_value(self.linked.graph.attributes(part), b"ID")
+    }
+
+    fn parts_of(&self, at: usize) -> Vec<Part> {
         let mut parts = Vec::new();
         self.add_parts_of(at, &mut parts);
         parts
     }
 
-    fn add_parts_of(&self, at: usize, parts: &mut Vec<Part<'a>>) {
-        let mut part = self.first_part[at];
+    fn add_parts_of(&self, at: usize, parts: &mut Vec<Part>) {
+        let mut part = self.linked.first_part[at];
         while part != NONE {
-            parts.push(self.graph.parts[part as usize]);
-            part = self.next_part[part as usize];
+            parts.push(self.linked.graph.parts[part as usize]);
+            part = self.linked.next_part[part as usize];
         }
     }
 
@@ -220,65 +229,65 @@ impl<'a> Assembler<'a> {
     fn build_transcript(
         &mut self,
         at: usize,
-        given: Vec<Part<'a>>,
+        given: Vec<Part>,
         gene: &Node<'a>,
         gene_kind: Option<Kind>,
         gene_biotype: Option<&str>,
         gene_flags: &mut Flags,
         drafts: &mut Vec<Draft>,
     ) {
-        let node = self.graph.nodes[at].clone();
+        let node = &self.linked.graph.nodes[at];
         let mut parts = std::mem::take(&mut self.scratch);
         parts.clear();
         self.add_parts_of(at, &mut parts);
         parts.extend(given);
-        let facts = Facts::of(self.graph.format, node.attributes);
+        let facts = Facts::of(self.linked.graph.format, node.attributes);
         let id = match node.number {
             NONE => String::new(),
-            number => self.graph.name(number),
+            number => self.linked.graph.name(number),
         };
         let id = if id.is_empty() {
-            let format = self.graph.format;
-            let own = parts.first().map_or(facts, |part| Facts::of(format, part.attributes));
-            self.invented_id(&node, &own)
+            let format = self.linked.graph.format;
+            let own = parts.first().map_or(facts, |part| Facts::of(format, self.linked.graph.attributes(part)));
+            self.invented_id(node, &own)
         } else {
             id
         };
-        let says = if node.implied { Says::Nothing } else { self.says(&node) };
+        let says = if node.implied { Says::Nothing } else { self.says(node) };
         let stated = facts.transcript_biotype.or(facts.biotype).filter(|word| !word.is_empty());
-        let stated = stated.or_else(|| self.biotype_of_row(&node, says));
+        let stated = stated.or_else(|| self.biotype_of_row(node, says));
         let mut named = stated.map(|word| self.biotype(word));
         if says == Says::Pseudogene || facts.pseudo {
             named = Some(("pseudogene".into(), Kind::Pseudogene));
         }
         let alone = node.implied && gene.implied && gene.number == node.number;
-        let raw = Raw { id, node: &node, facts, named, alone, of_gene: false };
+        let raw = Raw { id, node, facts, named, alone, of_gene: false };
         self.finish_transcript(raw, &mut parts, gene_kind, gene_biotype, gene_flags, drafts);
         self.scratch = parts;
     }
 
     /// Exons and CDS right under a gene. In prokaryotes every CDS is a transcript; beside mRNA without a CDS that hold it,
     /// the CDS is theirs.
-    fn direct_parts(&self, gene: usize, first: u32) -> Direct<'a> {
-        let is_cds = |part: &Part<'_>| matches!(part.row, Row::Cds | Row::CodingExon);
-        let (cds, rest): (Vec<Part<'a>>, Vec<Part<'a>>) = self.parts_of(gene).into_iter().partition(is_cds);
+    fn direct_parts(&self, gene: usize, first: u32) -> Direct {
+        let is_cds = |part: &Part| matches!(part.row(), Row::Cds | Row::CodingExon);
+        let (cds, rest): (Vec<Part>, Vec<Part>) = self.parts_of(gene).into_iter().partition(is_cds);
         let mut direct = Direct { rest, ..Direct::default() };
         // The exons of mRNA without a CDS.
         let mut free: Vec<(u32, Vec<Interval>)> = Vec::new();
         let mut child = first;
         while child != NONE {
-            let node = &self.graph.nodes[child as usize];
+            let node = &self.linked.graph.nodes[child as usize];
             let parts = self.parts_of(child as usize);
-            let word = self.graph.words.get(node.word as usize);
+            let word = self.linked.graph.words.get(node.word as usize);
             let coding = word.is_some_and(|w| w.says == Says::Nothing || biotype::kind(&w.text) == Kind::Coding);
             if coding && !parts.iter().any(is_cds) {
-                let exons = match parts.iter().any(|part| part.row == Row::Exon) {
+                let exons = match parts.iter().any(|part| part.row() == Row::Exon) {
                     true => merged(parts.iter().map(|part| Interval::new(part.start, part.end)).collect(), 0),
                     false => vec![Interval::new(node.start, node.end)],
                 };
                 free.push((child, exons));
             }
-            child = self.next_transcript[child as usize];
+            child = self.linked.next_transcript[child as usize];
         }
         let proteins = self.proteins(cds);
         // A gene with thousands of both is no gene; comparing each with each would take forever.
@@ -288,9 +297,9 @@ impl<'a> Assembler<'a> {
         for group in proteins {
             let mut given = false;
             for (child, exons) in &free {
-                let strand = self.graph.nodes[*child as usize].strand;
-                let holds = |cds: &Part<'_>| lies_in(exons, Interval::new(cds.start, cds.end));
-                if strand == group[0].strand && group.iter().all(holds) {
+                let strand = self.linked.graph.nodes[*child as usize].strand;
+                let holds = |cds: &Part| lies_in(exons, Interval::new(cds.start, cds.end));
+                if strand == group[0].strand() && group.iter().all(holds) {
                     direct.given.entry(*child).or_default().extend(group.iter().copied());
                     given = true;
                 }
@@ -304,7 +313,7 @@ impl<'a> Assembler<'a> {
 
     fn build_direct_parts(
         &mut self,
-        direct: Direct<'a>,
+        direct: Direct,
         gene: &Node<'a>,
         gene_kind: Option<Kind>,
         gene_biotype: Option<&str>,
@@ -316,7 +325,7 @@ impl<'a> Assembler<'a> {
             return;
         }
         // The gene's row speaks for a transcript without one; a CDS row then has its own word.
-        let of_row = Facts::of(self.graph.format, gene.attributes);
+        let of_row = Facts::of(self.linked.graph.format, gene.attributes);
         let facts = Facts {
             rank: UNTAGGED,
             partial_left: of_row.partial_left,
@@ -324,7 +333,7 @@ impl<'a> Assembler<'a> {
             ..Facts::default()
         };
         if groups.is_empty() {
-            if drafts.is_empty() && rest.iter().any(|part| matches!(part.row, Row::Exon | Row::Utr)) {
+            if drafts.is_empty() && rest.iter().any(|part| matches!(part.row(), Row::Exon | Row::Utr)) {
                 let raw = Raw { id: String::new(), node: gene, facts, named: None, alone: false, of_gene: true };
                 self.finish_transcript(raw, &mut rest, gene_kind, gene_biotype, gene_flags, drafts);
             }
@@ -332,7 +341,7 @@ impl<'a> Assembler<'a> {
         }
         let several = groups.len() > 1;
         for group in groups {
-            let own_id = gff3_value(group[0].attributes, b"ID").map(|id| self.graph.decode(id));
+            let own_id = self.own_id(&group[0]).map(|id| self.linked.graph.decode(id));
             let mut parts = group;
             if !several && drafts.is_empty() {
                 parts.extend(rest.iter().copied());
@@ -341,9 +350,9 @@ impl<'a> Assembler<'a> {
             let raw = Raw { id, node: gene, facts, named: None, alone: false, of_gene: true };
             self.finish_transcript(raw, &mut parts, gene_kind, gene_biotype, gene_flags, drafts);
         }
-        self.ids_may_repeat |= several || !drafts.is_empty();
+        self.built.ids_may_repeat |= several || !drafts.is_empty();
         // Several transcripts that would bear the gene's id.
-        let gene_id = if gene.number == NONE { String::new() } else { self.graph.name(gene.number) };
+        let gene_id = if gene.number == NONE { String::new() } else { self.linked.graph.name(gene.number) };
         let count = drafts.len();
         for (i, draft) in drafts.iter_mut().enumerate() {
             if count > 1 && draft.transcript.id.is_empty() {
@@ -353,12 +362,12 @@ impl<'a> Assembler<'a> {
     }
 
     /// Parts that share an id, in order of their first rows; parts without ids are one group.
-    fn by_id(&self, parts: Vec<Part<'a>>) -> Vec<Vec<Part<'a>>> {
-        let mut groups: Vec<(&[u8], Vec<Part<'a>>)> = Vec::new();
+    fn by_id(&self, parts: Vec<Part>) -> Vec<Vec<Part>> {
+        let mut groups: Vec<(&[u8], Vec<Part>)> = Vec::new();
         let mut index: FxHashMap<&[u8], usize> = FxHashMap::default();
         for part in parts {
-            let id = match self.graph.format {
-                Format::Gff3 => gff3_value(part.attributes, b"ID").unwrap_or(b""),
+            let id = match self.linked.graph.format {
+                Format::Gff3 => self.own_id(&part).unwrap_or(b""),
                 Format::Gtf => b"",
             };
             let at = *index.entry(id).or_insert_with(|| {
@@ -372,12 +381,12 @@ impl<'a> Assembler<'a> {
 
     /// The CDS right under a gene. Ids tell proteins apart; but where every row has its own id and they read on from one
     /// another (some row does not hold whole codons), they are the pieces of one.
-    fn proteins(&self, cds: Vec<Part<'a>>) -> Vec<Vec<Part<'a>>> {
+    fn proteins(&self, cds: Vec<Part>) -> Vec<Vec<Part>> {
         let mut groups = self.by_id(cds);
         let single = groups.len() > 1 && groups.iter().all(|group| group.len() == 1);
-        let whole = |part: &Part<'_>| part.phase.unwrap_or(0) == 0 && (part.end - part.start) % 3 == 0;
+        let whole = |part: &Part| part.phase().unwrap_or(0) == 0 && (part.end - part.start) % 3 == 0;
         if single && !groups.iter().all(|group| whole(&group[0])) {
-            let mut rows: Vec<Part<'a>> = groups.iter().flatten().copied().collect();
+            let mut rows: Vec<Part> = groups.iter().flatten().copied().collect();
             rows.sort_by_key(|part| (part.start, part.end));
             if rows.windows(2).all(|pair| pair[0].end <= pair[1].start) {
                 groups = vec![rows];
@@ -389,7 +398,7 @@ impl<'a> Assembler<'a> {
     fn finish_transcript(
         &mut self,
         raw: Raw<'a, '_>,
-        parts: &mut [Part<'a>],
+        parts: &mut [Part],
         gene_kind: Option<Kind>,
         gene_biotype: Option<&str>,
         gene_flags: &mut Flags,
@@ -401,34 +410,37 @@ impl<'a> Assembler<'a> {
         let mut mixed = false;
         for part in parts.iter() {
             mixed |= part.seqid != node.seqid;
-            if part.strand != Strand::Unknown {
-                mixed |= strand != Strand::Unknown && strand != part.strand;
-                strand = part.strand;
+            if part.strand() != Strand::Unknown {
+                mixed |= strand != Strand::Unknown && strand != part.strand();
+                strand = part.strand();
             }
         }
         if mixed || facts.trans_splicing {
             gene_flags.trans_splicing = true;
-            self.report.count("trans-spliced transcript", || shown(&self.graph, &id, node.number));
+            self.built.report.count("trans-spliced transcript", || shown(&self.linked.graph, &id, node.number));
             return;
         }
         if strand == Strand::Unknown {
             strand = node.strand;
         } else if node.strand != Strand::Unknown && node.strand != strand && !node.implied {
-            self.report
-                .count("transcript whose parts are on the other strand", || shown(&self.graph, &id, node.number));
+            self.built.report.count("transcript whose parts are on the other strand", || {
+                shown(&self.linked.graph, &id, node.number)
+            });
         }
-        if self.graph.regions[node.seqid as usize].circular {
+        if self.linked.graph.regions[node.seqid as usize].circular {
             self.wrap(node.seqid, parts);
         }
 
-        let mut exons = Vec::with_capacity(parts.len());
+        let count = |row: Row| parts.iter().filter(|part| part.row() == row).count();
+        let coding_exons = count(Row::CodingExon) > 0;
+        // Exons stay in memory with the room that they are given here.
+        let mut exons = Vec::with_capacity(count(Row::Exon));
+        let mut cds: Vec<Part> = Vec::with_capacity(count(if coding_exons { Row::CodingExon } else { Row::Cds }));
         let mut others = Vec::new();
         let mut stops = Vec::new();
-        let mut cds: Vec<Part<'a>> = Vec::new();
-        let coding_exons = parts.iter().any(|part| part.row == Row::CodingExon);
         for part in parts.iter() {
             let interval = Interval::new(part.start, part.end);
-            match part.row {
+            match part.row() {
                 Row::Exon => exons.push(interval),
                 Row::Utr => others.push(interval),
                 Row::StopCodon => stops.push(interval),
@@ -459,9 +471,9 @@ impl<'a> Assembler<'a> {
         }
         let first_cds = cds.first().copied();
         if let Some(part) = first_cds {
-            let of_cds = Facts::of(self.graph.format, part.attributes);
+            let of_cds = Facts::of(self.linked.graph.format, self.linked.graph.attributes(&part));
             if let Some(code) = of_cds.genetic_code {
-                self.graph.regions[node.seqid as usize].genetic_code.get_or_insert(code);
+                self.built.genetic_codes.entry(node.seqid).or_insert(code);
             }
             if of_cds.pseudo && kind == Kind::Coding {
                 kind = Kind::Pseudogene;
@@ -478,14 +490,14 @@ impl<'a> Assembler<'a> {
             (facts.partial_left, facts.partial_right) = (of_cds.partial_left, of_cds.partial_right);
             if of_cds.trans_splicing {
                 gene_flags.trans_splicing = true;
-                self.report.count("trans-spliced transcript", || shown(&self.graph, &id, node.number));
+                self.built.report.count("trans-spliced transcript", || shown(&self.linked.graph, &id, node.number));
                 return;
             }
         }
         if matches!(kind, Kind::Noncoding | Kind::Pseudogene) && !cds.is_empty() {
             if kind == Kind::Noncoding {
-                self.report.count("CDS rows of a non-coding transcript, read as exons", || {
-                    shown(&self.graph, &id, node.number)
+                self.built.report.count("CDS rows of a non-coding transcript, read as exons", || {
+                    shown(&self.linked.graph, &id, node.number)
                 });
             }
             others.extend(cds.drain(..).map(|part| Interval::new(part.start, part.end)));
@@ -511,8 +523,9 @@ impl<'a> Assembler<'a> {
         let several = !alternatives.is_empty();
         let groups = if several { alternatives } else { vec![cds] };
         if several {
-            self.report
-                .count("transcript with several CDS, one transcript each", || shown(&self.graph, &id, node.number));
+            self.built.report.count("transcript with several CDS, one transcript each", || {
+                shown(&self.linked.graph, &id, node.number)
+            });
         }
         let flags = Flags {
             pseudogene: kind == Kind::Pseudogene,
@@ -526,10 +539,10 @@ impl<'a> Assembler<'a> {
         let (left, right) = (facts.partial_left, facts.partial_right);
         let (at_5, at_3) = if strand == Strand::Reverse { (right, left) } else { (left, right) };
         for (i, group) in groups.into_iter().enumerate() {
-            let id = match group.first().and_then(|part| gff3_value(part.attributes, b"ID")) {
+            let id = match group.first().and_then(|part| self.own_id(part)) {
                 Some(own) if several && i > 0 => {
-                    self.ids_may_repeat = true;
-                    self.graph.decode(own)
+                    self.built.ids_may_repeat = true;
+                    self.linked.graph.decode(own)
                 }
                 _ if several => id.clone(),
                 _ => std::mem::take(&mut id),
@@ -558,8 +571,8 @@ impl<'a> Assembler<'a> {
             } else {
                 let inside = |part: &Interval| lies_in(&transcript.exons, *part);
                 if !transcript.cds.iter().all(inside) || (kind != Kind::Coding && !others.iter().all(inside)) {
-                    self.report.count("CDS or UTR outside the exons, which were extended", || {
-                        shown(&self.graph, &transcript.id, node.number)
+                    self.built.report.count("CDS or UTR outside the exons, which were extended", || {
+                        shown(&self.linked.graph, &transcript.id, node.number)
                     });
                     let mut parts = std::mem::take(&mut transcript.exons);
                     parts.extend_from_slice(&transcript.cds);
@@ -570,21 +583,15 @@ impl<'a> Assembler<'a> {
                 }
             }
             if transcript.cds.is_empty() && kind == Kind::Coding && transcript.biotype == "protein_coding" {
-                self.report
-                    .count("coding transcript without a CDS", || shown(&self.graph, &transcript.id, node.number));
+                self.built.report.count("coding transcript without a CDS", || {
+                    shown(&self.linked.graph, &transcript.id, node.number)
+                });
             }
             drafts.push(Draft { transcript, rank: facts.rank, strand, of_gene: of_gene || alone });
         }
     }
 
-    fn add_cds(
-        &mut self,
-        transcript: &mut Transcript,
-        group: &[Part<'a>],
-        stops: &[Interval],
-        strand: Strand,
-        owner: u32,
-    ) {
+    fn add_cds(&mut self, transcript: &mut Transcript, group: &[Part], stops: &[Interval], strand: Strand, owner: u32) {
         let (mut cds, phase) = chain(group, strand);
         // A stop codon that the CDS leaves out belongs to it.
         for &stop in stops {
@@ -607,16 +614,21 @@ impl<'a> Assembler<'a> {
             transcript.flags.slippage = true;
         }
         if transcript.flags.slippage {
-            self.report.count("programmed frameshift (slippage)", || shown(&self.graph, &transcript.id, owner));
+            self.built
+                .report
+                .count("programmed frameshift (slippage)", || shown(&self.linked.graph, &transcript.id, owner));
         }
         if transcript.flags.selenoprotein {
-            self.report.count("selenoprotein", || shown(&self.graph, &transcript.id, owner));
+            self.built.report.count("selenoprotein", || shown(&self.linked.graph, &transcript.id, owner));
         }
         if phase.is_none() {
-            self.report.count("CDS without a phase, taken as 0", || shown(&self.graph, &transcript.id, owner));
+            self.built
+                .report
+                .count("CDS without a phase, taken as 0", || shown(&self.linked.graph, &transcript.id, owner));
         } else if !transcript.flags.slippage && !phases_agree(group, phase.unwrap_or(0), strand) {
-            self.report
-                .count("CDS phase that differs from the reading frame", || shown(&self.graph, &transcript.id, owner));
+            self.built.report.count("CDS phase that differs from the reading frame", || {
+                shown(&self.linked.graph, &transcript.id, owner)
+            });
         }
         transcript.cds = cds;
         transcript.cds_phase = phase.unwrap_or(0);
@@ -625,9 +637,9 @@ impl<'a> Assembler<'a> {
 
     /// The CDS of one transcript, sorted, apart where rows of different ids overlap: these are different proteins. None
     /// where they do not.
-    fn alternatives(&self, cds: &[Part<'a>]) -> Vec<Vec<Part<'a>>> {
-        let overlap = |pair: &[Part<'_>]| pair[0].end > pair[1].start + LARGEST_SLIPPAGE;
-        if self.graph.format == Format::Gff3 && cds.windows(2).any(overlap) {
+    fn alternatives(&self, cds: &[Part]) -> Vec<Vec<Part>> {
+        let overlap = |pair: &[Part]| pair[0].end > pair[1].start + LARGEST_SLIPPAGE;
+        if self.linked.graph.format == Format::Gff3 && cds.windows(2).any(overlap) {
             let groups = self.by_id(cds.to_vec());
             if groups.len() > 1 && groups.iter().all(|group| !group.windows(2).any(overlap)) {
                 return groups;
@@ -637,8 +649,8 @@ impl<'a> Assembler<'a> {
     }
 
     /// On a circular sequence, parts on both sides of the origin: those after it continue past the length.
-    fn wrap(&self, seqid: u32, parts: &mut [Part<'a>]) {
-        let region = &self.graph.regions[seqid as usize];
+    fn wrap(&self, seqid: u32, parts: &mut [Part]) {
+        let region = &self.linked.graph.regions[seqid as usize];
         let Some(length) = region.length.or(region.declared.map(|(_, end)| end)) else { return };
         let mut at: Vec<(u64, u64)> = parts.iter().map(|part| (part.start, part.end)).collect();
         at.sort_unstable();
@@ -655,12 +667,12 @@ impl<'a> Assembler<'a> {
 
 /// The parts right under a gene.
 #[derive(Default)]
-struct Direct<'a> {
+struct Direct {
     /// CDS that belong to transcripts of the gene.
-    given: FxHashMap<u32, Vec<Part<'a>>>,
+    given: FxHashMap<u32, Vec<Part>>,
     /// CDS that are transcripts of their own.
-    proteins: Vec<Vec<Part<'a>>>,
-    rest: Vec<Part<'a>>,
+    proteins: Vec<Vec<Part>>,
+    rest: Vec<Part>,
 }
 
 struct Raw<'a, 'n> {
@@ -713,21 +725,21 @@ fn lies_in(sorted: &[Interval], part: Interval) -> bool {
 }
 
 /// The parts of a CDS, sorted, and the phase of the first in transcript direction.
-fn chain(group: &[Part<'_>], strand: Strand) -> (Vec<Interval>, Option<u8>) {
+fn chain(group: &[Part], strand: Strand) -> (Vec<Interval>, Option<u8>) {
     let cds = joined(group.iter().map(|part| Interval::new(part.start, part.end)).collect());
     let first = match strand {
         Strand::Reverse => group.iter().max_by_key(|part| (part.end, part.start)),
         _ => group.iter().min_by_key(|part| (part.start, part.end)),
     };
-    (cds, first.and_then(|part| part.phase))
+    (cds, first.and_then(|part| part.phase()))
 }
 
 /// Whether the phases of all rows are those that the first one's leads to. Rows without a phase agree with any. The rows are
 /// sorted.
-fn phases_agree(group: &[Part<'_>], phase: u8, strand: Strand) -> bool {
+fn phases_agree(group: &[Part], phase: u8, strand: Strand) -> bool {
     let mut expected = u64::from(phase);
-    let mut agrees = |part: &Part<'_>| {
-        let agreed = part.phase.is_none_or(|phase| u64::from(phase) == expected);
+    let mut agrees = |part: &Part| {
+        let agreed = part.phase().is_none_or(|phase| u64::from(phase) == expected);
         let length = part.end - part.start;
         expected = (3 - (length + 3 - expected) % 3) % 3;
         agreed

@@ -1,16 +1,23 @@
 //! GFF3 and GTF text into nodes (genes, transcripts) and their parts (exons, CDS, ...), by the ids that link them.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
 use super::attributes;
-use super::features::{self, Row, Says};
-use super::record::{self, Record};
+use super::block::{self, Block, MALFORMED, Rules, gtf_context};
+use super::features::{Row, Says};
+use super::names::Names;
+use super::record::Record;
 use super::{Options, Report};
 use crate::error::{Error, Result};
 use crate::gene::Strand;
+use crate::in_order::in_order;
 use crate::input;
+
+/// Bytes of text that are read at a time: what a block holds stays in the cache until it is joined.
+const BLOCK: usize = 1 << 20;
 
 /// No number, no node.
 pub const NONE: u32 = u32::MAX;
@@ -41,35 +48,99 @@ pub struct Node<'a> {
     pub attributes: &'a [u8],
 }
 
-/// An exon, a CDS or another part of a transcript; a row with several parents is several parts.
+/// An exon, a CDS or another part of a transcript; a row with several parents is several parts. The bulk of a file, so
+/// that what is small shares a word.
 #[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
+pub struct Part {
     pub parent: u32,
     pub seqid: u32,
     pub start: u64,
     pub end: u64,
-    pub strand: Strand,
-    pub row: Row,
-    pub phase: Option<u8>,
+    /// From the lowest bit: 48 bits of [`Part::place`], strand (2), phase (2, 3 is none), alone, shared, row (4).
+    packed: u64,
+}
+
+impl Part {
+    const PLACE: u32 = 48;
+
+    pub fn new(record: &Record<'_>, parent: u32, seqid: u32, row: Row, place: u64, alone: bool, shared: bool) -> Part {
+        assert!(place >> Self::PLACE == 0, "a text of 256 TB");
+        let bits = record.strand as u64
+            | u64::from(record.phase.unwrap_or(3)) << 2
+            | u64::from(alone) << 4
+            | u64::from(shared) << 5
+            | (row as u64) << 6;
+        let packed = place | bits << Self::PLACE;
+        Part { parent, seqid, start: record.start, end: record.end, packed }
+    }
+
+    fn bits(&self) -> u64 {
+        self.packed >> Self::PLACE
+    }
+
+    /// Where its ninth column starts in the text.
+    pub fn place(&self) -> usize {
+        (self.packed & ((1 << Self::PLACE) - 1)) as usize
+    }
+
+    pub fn row(&self) -> Row {
+        Row::ALL[(self.bits() >> 6) as usize]
+    }
+
+    pub fn strand(&self) -> Strand {
+        match self.bits() & 3 {
+            0 => Strand::Forward,
+            1 => Strand::Reverse,
+            _ => Strand::Unknown,
+        }
+    }
+
+    pub fn phase(&self) -> Option<u8> {
+        Some((self.bits() >> 2 & 3) as u8).filter(|&phase| phase < 3)
+    }
+
     /// The row has no parent: its own id, if any, names the transcript.
-    pub alone: bool,
+    pub fn alone(&self) -> bool {
+        self.bits() >> 4 & 1 == 1
+    }
+
     /// Not the row's only parent.
-    pub shared: bool,
-    pub attributes: &'a [u8],
+    pub fn shared(&self) -> bool {
+        self.bits() >> 5 & 1 == 1
+    }
 }
 
 /// What `##sequence-region` and rows for whole sequences tell.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Region {
     /// 0-based, half-open.
     pub declared: Option<(u64, u64)>,
     pub length: Option<u64>,
     pub circular: bool,
-    pub genetic_code: Option<u32>,
     /// The largest end of a row of a gene model, and its line.
     pub furthest: (u64, u64),
     /// The smallest start, likewise.
     pub nearest: (u64, u64),
+}
+
+impl Default for Region {
+    fn default() -> Self {
+        Region { declared: None, length: None, circular: false, furthest: (0, 0), nearest: (u64::MAX, 0) }
+    }
+}
+
+impl Region {
+    /// Takes in what later lines, numbered from `lines` on, tell.
+    fn add(&mut self, other: &Region, line: impl Fn(u64) -> u64) {
+        self.circular |= other.circular;
+        self.length = self.length.max(other.length);
+        if other.furthest.0 > self.furthest.0 {
+            self.furthest = (other.furthest.0, line(other.furthest.1));
+        }
+        if other.nearest.0 < self.nearest.0 {
+            self.nearest = (other.nearest.0, line(other.nearest.1));
+        }
+    }
 }
 
 /// A word of the third column.
@@ -90,11 +161,11 @@ pub struct Graph<'a> {
     pub regions: Vec<Region>,
     pub words: Vec<Word<'a>>,
     /// The id of each number, as it stands in the text.
-    pub names: Vec<&'a [u8]>,
+    pub names: Names<'a>,
     /// The first node of each number.
     pub by_number: Vec<u32>,
     pub nodes: Vec<Node<'a>>,
-    pub parts: Vec<Part<'a>>,
+    pub parts: Vec<Part>,
     /// Nodes that share their id with an earlier one.
     pub repeated: Vec<u32>,
     pub report: Report,
@@ -102,7 +173,16 @@ pub struct Graph<'a> {
     pub lines: Option<&'a [u64]>,
 }
 
-impl Graph<'_> {
+impl<'a> Graph<'a> {
+    /// The ninth column of a part.
+    pub fn attributes(&self, part: &Part) -> &'a [u8] {
+        let column = &self.text[part.place()..];
+        match &column[..memchr::memchr(b'\n', column).unwrap_or(column.len())] {
+            [column @ .., b'\r'] => column,
+            column => column,
+        }
+    }
+
     /// The 1-based line of a slice of the text.
     pub fn line(&self, slice: &[u8]) -> u64 {
         let offset = (slice.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
@@ -110,16 +190,16 @@ impl Graph<'_> {
     }
 
     fn source_line(&self, line: u64) -> u64 {
-        self.lines.and_then(|lines| lines.get(line as usize - 1).copied()).unwrap_or(line)
+        source_line(self.lines, line)
     }
 
     pub fn name(&self, number: u32) -> String {
-        self.decode(self.names[number as usize])
+        self.decode(self.names[number])
     }
 
     /// Whether two nodes, or two ids once unescaped, may be the same.
     pub fn repeated_or_escaped(&self) -> bool {
-        !self.repeated.is_empty() || self.names.iter().any(|name| memchr::memchr(b'%', name).is_some())
+        !self.repeated.is_empty() || self.names.iter().any(|name| memchr::memchr(b'%', name.text).is_some())
     }
 
     /// Text of an attribute; escapes are GFF3's alone.
@@ -129,23 +209,6 @@ impl Graph<'_> {
             Format::Gtf => String::from_utf8_lossy(value).into_owned(),
         }
     }
-}
-
-struct Reader<'a> {
-    graph: Graph<'a>,
-    numbers: FxHashMap<(&'a [u8], u32), u32>,
-    seqid_numbers: FxHashMap<&'a [u8], u32>,
-    seqid_names: FxHashMap<String, u32>,
-    word_numbers: FxHashMap<&'a [u8], u32>,
-    last_seqid: (&'a [u8], u32),
-    last_word: (&'a [u8], u32),
-    last_parent: (&'a [u8], u32, u32),
-    last_gene: (&'a [u8], u32),
-    /// The line being read.
-    line: u64,
-    /// Rows whose start passes their end, as indices of nodes or parts.
-    inverted_nodes: Vec<usize>,
-    inverted_parts: Vec<usize>,
 }
 
 /// Tells GTF from GFF3 by the ninth column of the first rows that show it.
@@ -173,451 +236,243 @@ pub fn sniff(text: &[u8]) -> Format {
 
 /// Reads all rows. `text` has no byte order mark; `lines` are the lines of its rows where it was made from other text.
 pub fn read<'a>(path: &'a Path, text: &'a [u8], lines: Option<&'a [u64]>, options: Options) -> Result<Graph<'a>> {
+    read_by(path, text, lines, options, BLOCK)
+}
+
+/// As [`read`], in blocks of the lines that begin within `size` bytes.
+pub(super) fn read_by<'a>(
+    path: &'a Path,
+    text: &'a [u8],
+    lines: Option<&'a [u64]>,
+    options: Options,
+    size: usize,
+) -> Result<Graph<'a>> {
+    // GTF and GFF2 allow rows without the ninth column; GFF3, where a file says that it is, does not.
+    let strict = text
+        .trim_ascii_start()
+        .strip_prefix(b"##gff-version")
+        .is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'3'));
+    let rules = Rules { text, format: sniff(text), strict, lenient: options.lenient };
     let graph = Graph {
         path,
         text,
-        format: sniff(text),
+        format: rules.format,
         options,
         seqids: Vec::new(),
         regions: Vec::new(),
         words: Vec::new(),
-        names: Vec::new(),
+        names: Names::default(),
         by_number: Vec::new(),
         nodes: Vec::new(),
-        parts: Vec::with_capacity(text.len() / 200),
+        parts: Vec::with_capacity(text.len() / 120),
         repeated: Vec::new(),
         report: Report::default(),
         lines,
     };
-    // About one id in 600 bytes in large files; rehashing costs more than the room.
-    let ids = text.len() / 600;
-    let mut reader = Reader {
+    let mut joiner = Joiner {
         graph,
-        numbers: FxHashMap::with_capacity_and_hasher(ids, Default::default()),
         seqid_numbers: FxHashMap::default(),
-        seqid_names: FxHashMap::default(),
         word_numbers: FxHashMap::default(),
-        last_seqid: (&[], NONE),
-        last_word: (&[], NONE),
-        last_parent: (&[], NONE, NONE),
-        last_gene: (&[], NONE),
-        line: 0,
+        lines_before: 0,
+        any: false,
         inverted_nodes: Vec::new(),
         inverted_parts: Vec::new(),
+        several: Vec::new(),
     };
-    reader.read()?;
-    reader.settle_inverted()?;
-    Ok(reader.graph)
+    let mut rest = text;
+    let blocks = std::iter::from_fn(|| {
+        let end = rest.len().min(size);
+        let end = memchr::memchr(b'\n', &rest[end..]).map_or(rest.len(), |at| end + at + 1);
+        let block;
+        (block, rest) = rest.split_at(end);
+        (!block.is_empty()).then_some(block)
+    });
+    let read = in_order(
+        blocks,
+        |block| block::read(block, rules),
+        |block| {
+            let ended = block.ended;
+            match joiner.join(block) {
+                Err(error) => ControlFlow::Break(Err(error)),
+                Ok(()) if ended => ControlFlow::Break(Ok(())),
+                Ok(()) => ControlFlow::Continue(()),
+            }
+        },
+    );
+    if let ControlFlow::Break(read) = read {
+        read?;
+    }
+    if !joiner.any && !text.starts_with(b"#") && joiner.graph.report.counts.is_empty() {
+        return Err(Error::format(path, 1, "this is no annotation: neither GFF3, GTF nor GenBank"));
+    }
+    for &(at, first) in &joiner.several {
+        let node = &mut joiner.graph.nodes[at as usize];
+        if joiner.graph.by_number[node.parent as usize] == NONE {
+            node.parent = first;
+        }
+    }
+    joiner.settle_inverted()?;
+    Ok(joiner.graph)
 }
 
-impl<'a> Reader<'a> {
-    fn read(&mut self) -> Result<()> {
-        let text = self.graph.text;
-        let mut at = 0;
-        let mut number = 0;
-        let mut any_row = false;
-        let mut any_directive = false;
-        // GTF and GFF2 allow rows without the ninth column; GFF3, where a file says that it is, does not.
-        let is_gff3 = text
-            .trim_ascii_start()
-            .strip_prefix(b"##gff-version")
-            .is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b'3'));
-        while at < text.len() {
-            let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |n| at + n);
-            let line = match &text[at..end] {
-                [line @ .., b'\r'] => line,
-                line => line,
-            };
-            at = end + 1;
-            number += 1;
-            self.line = self.graph.source_line(number);
-            match line.first() {
-                None => continue,
-                Some(b'>') => break,
-                Some(b'#') => {
-                    if line.starts_with(b"##FASTA") {
-                        break;
-                    }
-                    if line.starts_with(b"##") && !line.starts_with(b"###") {
-                        any_directive = true;
-                        if let Err(message) = self.directive(line) {
-                            self.fault(line, message)?;
-                        }
-                    }
-                    continue;
-                }
-                Some(_) => {}
-            }
-            match record::parse(line) {
-                Some(record) if is_gff3 && record.attributes.is_empty() && line.last() != Some(&b'\t') => {
-                    self.fault(line, record::diagnose_short(line))?;
-                }
-                Some(record) => {
-                    any_row = true;
-                    if let Err(message) = self.row(record) {
-                        self.fault(line, message)?;
-                    }
-                }
-                // UCSC's custom tracks.
-                None if line.trim_ascii().is_empty()
-                    || line.starts_with(b"track ")
-                    || line.starts_with(b"browser ") => {}
-                None => self.fault(line, record::diagnose(line))?,
-            }
+/// Joins blocks in the order of the text.
+struct Joiner<'a> {
+    graph: Graph<'a>,
+    seqid_numbers: FxHashMap<String, u32>,
+    word_numbers: FxHashMap<&'a [u8], u32>,
+    /// Lines of the blocks that were joined.
+    lines_before: u64,
+    /// Any row or directive was met.
+    any: bool,
+    /// Rows whose start passes their end, as indices of nodes or parts.
+    inverted_nodes: Vec<usize>,
+    inverted_parts: Vec<usize>,
+    /// As in [`Block`].
+    several: Vec<(u32, u32)>,
+}
+
+impl<'a> Joiner<'a> {
+    fn join(&mut self, mut block: Block<'a>) -> Result<()> {
+        self.any |= block.any_row || block.any_directive;
+        let before = self.lines_before;
+        self.lines_before += block.lines;
+        let seqids: Vec<u32> = block.seqids.iter().map(|seqid| self.seqid(seqid)).collect();
+        self.declare(&mut block, &seqids)?;
+        if let Some((line, message)) = block.fault {
+            return Err(Error::format(self.graph.path, self.graph.source_line(before + line), message));
         }
-        if !any_row && !any_directive && !text.starts_with(b"#") && self.graph.report.counts.is_empty() {
-            return Err(Error::format(self.graph.path, 1, "this is no annotation: neither GFF3, GTF nor GenBank"));
+        let graph = &mut self.graph;
+        for (reason, found) in block.found {
+            let lines = graph.lines;
+            let line = |line| source_line(lines, before + line);
+            let examples = found.first.into_iter().map(|(at, rest)| format!("line {}{rest}", line(at)));
+            graph.report.add(&reason, found.count, examples);
+        }
+        for (region, &seqid) in block.regions.iter().zip(&seqids) {
+            let lines = graph.lines;
+            graph.regions[seqid as usize].add(region, |line| source_line(lines, before + line));
+        }
+        let words: Vec<u32> = block
+            .words
+            .into_iter()
+            .map(|word| {
+                let number = *self.word_numbers.entry(word.raw).or_insert(graph.words.len() as u32);
+                match graph.words.get_mut(number as usize) {
+                    Some(known) => known.count += word.count,
+                    None => graph.words.push(word),
+                }
+                number
+            })
+            .collect();
+        let numbers: Vec<u32> = block
+            .names
+            .iter()
+            .map(|name| match (name.context, graph.format) {
+                (NONE, _) => graph.names.anonymous(),
+                (_, Format::Gff3) => graph.names.insert(*name),
+                (context, Format::Gtf) => {
+                    let seqid = seqids[(context as usize - 1) / 2];
+                    graph.names.insert(name.within(gtf_context(seqid, (context - 1) % 2)))
+                }
+            })
+            .collect();
+        graph.by_number.resize(graph.names.len(), NONE);
+        let number = |own: u32| if own == NONE { NONE } else { numbers[own as usize] };
+        for &(at, first) in &block.several {
+            self.several.push((self.graph.nodes.len() as u32 + at, number(first)));
+        }
+        for node in block.nodes {
+            self.node(Node {
+                number: number(node.number),
+                parent: number(node.parent),
+                seqid: seqids[node.seqid as usize],
+                word: words[node.word as usize],
+                ..node
+            });
+        }
+        let graph = &mut self.graph;
+        let first = graph.parts.len();
+        graph.parts.extend(block.parts.iter().map(|part| Part {
+            parent: numbers[part.parent as usize],
+            seqid: seqids[part.seqid as usize],
+            ..*part
+        }));
+        let inverted = block.parts.iter().enumerate().filter(|(_, part)| part.start >= part.end);
+        self.inverted_parts.extend(inverted.map(|(i, _)| first + i));
+        Ok(())
+    }
+
+    fn seqid(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.seqid_numbers.get(name) {
+            return number;
+        }
+        let number = self.graph.seqids.len() as u32;
+        self.seqid_numbers.insert(name.to_owned(), number);
+        self.graph.seqids.push(name.to_owned());
+        self.graph.regions.push(Region::default());
+        number
+    }
+
+    /// The block's `##sequence-region` lines.
+    fn declare(&mut self, block: &mut Block<'a>, seqids: &[u32]) -> Result<()> {
+        for declaration in &block.declarations {
+            let region = &mut self.graph.regions[seqids[declaration.seqid as usize] as usize];
+            if *region.declared.get_or_insert(declaration.bounds) == declaration.bounds {
+                continue;
+            }
+            let message = "##sequence-region was given before with other bounds";
+            if !self.graph.options.lenient {
+                let line = self.lines_before - block.lines + declaration.line;
+                return Err(Error::format(self.graph.path, self.graph.source_line(line), message));
+            }
+            block.found.entry(MALFORMED.to_owned()).or_default().add(declaration.line, || format!(": {message}"));
         }
         Ok(())
     }
 
-    /// A malformed line: an error, or counted where the reading is lenient.
+    fn node(&mut self, node: Node<'a>) {
+        let graph = &mut self.graph;
+        let at = graph.nodes.len();
+        let known = if node.number == NONE { NONE } else { graph.by_number[node.number as usize] };
+        if known != NONE && graph.format == Format::Gtf && node.row == Row::Transcript {
+            let known_node = &mut graph.nodes[known as usize];
+            if node.implied {
+                // Only what its gene is may be news.
+                if known_node.parent == NONE {
+                    known_node.parent = node.parent;
+                }
+                return;
+            }
+            // Parts may have stood before their transcript's row.
+            if known_node.implied {
+                let parent = if node.parent == NONE { known_node.parent } else { node.parent };
+                if node.start >= node.end {
+                    self.inverted_nodes.push(known as usize);
+                }
+                *known_node = Node { parent, ..node };
+                return;
+            }
+        }
+        if known != NONE {
+            graph.repeated.push(at as u32);
+        } else if node.number != NONE {
+            graph.by_number[node.number as usize] = at as u32;
+        }
+        if node.start >= node.end && !node.implied {
+            self.inverted_nodes.push(at);
+        }
+        graph.nodes.push(node);
+    }
+
+    /// A malformed row: an error, or counted where the reading is lenient.
     #[cold]
     fn fault(&mut self, place: &[u8], message: String) -> Result<()> {
         let line = self.graph.line(place);
         if !self.graph.options.lenient {
             return Err(Error::format(self.graph.path, line, message));
         }
-        self.graph.report.count("malformed line", || format!("line {line}: {message}"));
+        self.graph.report.count(MALFORMED, || format!("line {line}: {message}"));
         Ok(())
-    }
-
-    fn directive(&mut self, line: &'a [u8]) -> std::result::Result<(), String> {
-        let text = String::from_utf8_lossy(line);
-        let mut words = text.split_ascii_whitespace();
-        match words.next() {
-            Some("##gff-version") => {
-                let version = words.next().unwrap_or("");
-                if !matches!(version.split('.').next(), Some("2" | "3")) {
-                    return Err(format!("the GFF version is '{version}'; versions 2 and 3 can be read"));
-                }
-            }
-            Some("##sequence-region") => {
-                let mut fields = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1);
-                let seqid = fields.next().ok_or("##sequence-region names no sequence")?;
-                let mut number = |name: &str| {
-                    let word = words.nth(usize::from(name == "start"));
-                    let word = word.ok_or_else(|| format!("##sequence-region has no {name}"))?;
-                    match word.parse::<u64>() {
-                        Ok(0) => Err(format!("##sequence-region's {name} is 0, but coordinates are counted from 1")),
-                        Ok(n) => Ok(n),
-                        Err(_) => Err(format!("could not parse ##sequence-region's {name} '{word}'")),
-                    }
-                };
-                let (start, end) = (number("start")?, number("end")?);
-                if start > end {
-                    return Err(format!("##sequence-region's start {start} is larger than its end {end}"));
-                }
-                let seqid = self.seqid(seqid);
-                let region = &mut self.graph.regions[seqid as usize];
-                let declared = (start - 1, end);
-                if region.declared.is_some_and(|other| other != declared) {
-                    return Err("##sequence-region was given before with other bounds".into());
-                }
-                region.declared = Some(declared);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn seqid(&mut self, seqid: &'a [u8]) -> u32 {
-        if self.last_seqid.0 == seqid && self.last_seqid.1 != NONE {
-            return self.last_seqid.1;
-        }
-        let (graph, names) = (&mut self.graph, &mut self.seqid_names);
-        let number = *self.seqid_numbers.entry(seqid).or_insert_with(|| {
-            let name = match graph.format {
-                Format::Gff3 => attributes::decode(seqid).into_owned(),
-                Format::Gtf => String::from_utf8_lossy(seqid).into_owned(),
-            };
-            // `a%20b` and `a b` are one.
-            *names.entry(name).or_insert_with_key(|name| {
-                graph.seqids.push(name.clone());
-                graph.regions.push(Region { nearest: (u64::MAX, 0), ..Region::default() });
-                graph.seqids.len() as u32 - 1
-            })
-        });
-        self.last_seqid = (seqid, number);
-        number
-    }
-
-    fn word(&mut self, word: &'a [u8]) -> u32 {
-        if self.last_word.0 == word && self.last_word.1 != NONE {
-            return self.last_word.1;
-        }
-        let words = &mut self.graph.words;
-        let number = *self.word_numbers.entry(word).or_insert_with(|| {
-            let text = String::from_utf8_lossy(word).into_owned();
-            words.push(Word { raw: word, row: features::classify(&text), says: features::says(&text), text, count: 0 });
-            words.len() as u32 - 1
-        });
-        self.last_word = (word, number);
-        number
-    }
-
-    /// The number of an id within a context (sequence and kind in GTF, 0 in GFF3).
-    fn number(&mut self, id: &'a [u8], context: u32) -> u32 {
-        let (names, by_number) = (&mut self.graph.names, &mut self.graph.by_number);
-        *self.numbers.entry((id, context)).or_insert_with(|| {
-            names.push(id);
-            by_number.push(NONE);
-            names.len() as u32 - 1
-        })
-    }
-
-    /// The number of a part's parent: parts of one transcript mostly stand together.
-    fn parent_number(&mut self, id: &'a [u8], context: u32) -> u32 {
-        if self.last_parent.0 == id && self.last_parent.1 == context && !id.is_empty() {
-            return self.last_parent.2;
-        }
-        let number = self.number(id, context);
-        self.last_parent = (id, context, number);
-        number
-    }
-
-    fn anonymous(&mut self) -> u32 {
-        self.graph.names.push(&[]);
-        self.graph.by_number.push(NONE);
-        self.graph.names.len() as u32 - 1
-    }
-
-    fn add_node(&mut self, node: Node<'a>) -> u32 {
-        let at = self.graph.nodes.len() as u32;
-        if node.number != NONE {
-            let first = self.graph.by_number[node.number as usize];
-            if first == NONE {
-                self.graph.by_number[node.number as usize] = at;
-            } else {
-                self.graph.repeated.push(at);
-            }
-        }
-        self.graph.nodes.push(node);
-        at
-    }
-
-    fn row(&mut self, record: Record<'a>) -> std::result::Result<(), String> {
-        let seqid = self.seqid(record.seqid);
-        let word = self.word(record.word);
-        let entry = &mut self.graph.words[word as usize];
-        entry.count += 1;
-        let row = entry.row;
-        if record.start >= record.end && !row.is_part() && !matches!(row, Row::Gene | Row::Transcript) {
-            return Err(inverted(&record));
-        }
-        if row.is_part() || matches!(row, Row::Gene | Row::Transcript) {
-            let region = &mut self.graph.regions[seqid as usize];
-            if record.end > region.furthest.0 {
-                region.furthest = (record.end, self.line);
-            }
-            if record.start < region.nearest.0 {
-                region.nearest = (record.start, self.line);
-            }
-        }
-        match self.graph.format {
-            Format::Gff3 => self.gff3_row(record, seqid, word, row),
-            Format::Gtf => self.gtf_row(record, seqid, word, row),
-        }
-    }
-
-    fn gff3_row(&mut self, record: Record<'a>, seqid: u32, word: u32, row: Row) -> std::result::Result<(), String> {
-        if row.is_part() {
-            let Some(parents) = gff3_value(record.attributes, b"Parent") else {
-                // A CDS without a parent is a gene of its own (Prodigal); other parts alone mean nothing.
-                if row == Row::Cds {
-                    let number = match gff3_value(record.attributes, b"ID") {
-                        Some(id) => self.number(id, 0),
-                        None => self.anonymous(),
-                    };
-                    self.part(&record, seqid, row, number, true, false);
-                } else {
-                    let word = self.graph.words[word as usize].text.clone();
-                    let line = self.line;
-                    self.graph.report.count(&format!("{word} without a Parent"), || format!("line {line}"));
-                }
-                return Ok(());
-            };
-            if parents.contains(&b'=') {
-                return Err(format!("the Parent '{}' holds an unescaped '='", attributes::decode(parents)));
-            }
-            let shared = memchr::memchr(b',', parents).is_some();
-            if !shared {
-                let number = self.parent_number(parents, 0);
-                self.part(&record, seqid, row, number, false, false);
-                return Ok(());
-            }
-            for parent in parents.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|id| !id.is_empty()) {
-                let number = self.parent_number(parent, 0);
-                self.part(&record, seqid, row, number, false, true);
-            }
-            return Ok(());
-        }
-        let mut ids = leading_ids(record.attributes);
-        let (mut circular, mut whole) = (false, false);
-        if row == Row::Region || ids.is_none() {
-            let (mut id, mut parents) = (None, None);
-            for (key, value) in attributes::gff3(record.attributes) {
-                match key {
-                    b"ID" if value.contains(&b'=') => {
-                        return Err(format!("the ID '{}' holds an unescaped '='", attributes::decode(value)));
-                    }
-                    b"ID" if id.is_some() => return Err("the row has more than one ID".into()),
-                    b"ID" => id = Some(value).filter(|value| !value.is_empty()),
-                    b"Parent" if value.contains(&b'=') => {
-                        return Err(format!("the Parent '{}' holds an unescaped '='", attributes::decode(value)));
-                    }
-                    b"Parent" => parents = Some(value).filter(|value| !value.is_empty()),
-                    b"Is_circular" if value == b"true" => circular = true,
-                    b"Is_circular" if value != b"false" => {
-                        return Err(format!("Is_circular is '{}', not true", attributes::decode(value)));
-                    }
-                    b"gbkey" if value == b"Src" => whole = true,
-                    b"" => return Err("an attribute has no name before its '='".into()),
-                    _ => {}
-                }
-            }
-            ids = Some((id, parents));
-        }
-        let (id, parents) = ids.unwrap_or_default();
-        if row == Row::Region {
-            let whole = whole || circular || !record.word.eq_ignore_ascii_case(b"region");
-            let region = &mut self.graph.regions[seqid as usize];
-            region.circular |= circular;
-            if whole && record.start == 0 {
-                region.length = Some(region.length.unwrap_or(0).max(record.end));
-            }
-        }
-        let number = id.map_or(NONE, |id| self.number(id, 0));
-        let parents = parents.unwrap_or(&[]);
-        let several = memchr::memchr(b',', parents).is_some();
-        let parent = if parents.is_empty() {
-            NONE
-        } else if parents == self.last_gene.0 {
-            self.last_gene.1
-        } else {
-            let mut listed = parents.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty());
-            listed.next().map_or(NONE, |parent| self.number(parent, 0))
-        };
-        // Children mostly follow: remember the id for them.
-        if let Some(id) = id {
-            match row {
-                Row::Gene => self.last_gene = (id, number),
-                Row::Transcript => self.last_parent = (id, 0, number),
-                _ => {}
-            }
-        }
-        // Rows that no other can name and that belong to nothing need not be kept.
-        if matches!(row, Row::Other | Row::Implied | Row::Region | Row::Protein) && number == NONE && parent == NONE {
-            return Ok(());
-        }
-        if several && row == Row::Transcript {
-            let line = self.line;
-            self.graph.report.count("transcript with several genes, kept in its first", || format!("line {line}"));
-        }
-        self.node(&record, seqid, word, row, number, parent, false);
-        Ok(())
-    }
-
-    fn gtf_row(&mut self, record: Record<'a>, seqid: u32, word: u32, row: Row) -> std::result::Result<(), String> {
-        if matches!(row, Row::Other | Row::Implied | Row::Region | Row::Protein) {
-            return Ok(());
-        }
-        let keys = GtfKeys::of(record.attributes, row);
-        let (gene_context, transcript_context) = (1 + 2 * seqid, 2 + 2 * seqid);
-        match row {
-            Row::Gene => {
-                let number = keys.gene.map_or(NONE, |id| self.number(id, gene_context));
-                self.node(&record, seqid, word, row, number, NONE, false);
-            }
-            Row::Transcript => {
-                let parent = keys.gene.map_or(NONE, |id| self.number(id, gene_context));
-                let Some(id) = keys.transcript else {
-                    self.node(&record, seqid, word, row, NONE, parent, false);
-                    return Ok(());
-                };
-                let number = self.number(id, transcript_context);
-                let known = self.graph.by_number[number as usize];
-                // Parts may have stood before their transcript's row.
-                if known != NONE && self.graph.nodes[known as usize].implied {
-                    let node = &mut self.graph.nodes[known as usize];
-                    (node.word, node.start, node.end, node.strand) = (word, record.start, record.end, record.strand);
-                    (node.attributes, node.source, node.implied) = (record.attributes, record.source, false);
-                    if parent != NONE {
-                        node.parent = parent;
-                    }
-                    if record.start >= record.end {
-                        self.inverted_nodes.push(known as usize);
-                    }
-                } else {
-                    self.node(&record, seqid, word, row, number, parent, false);
-                }
-            }
-            _ => {
-                let Some(id) = keys.transcript else {
-                    let Some(gene) = keys.gene else {
-                        let word = self.graph.words[word as usize].text.clone();
-                        return Err(format!("the {word} has neither transcript_id nor gene_id"));
-                    };
-                    let number = self.number(gene, gene_context);
-                    self.part(&record, seqid, row, number, false, false);
-                    return Ok(());
-                };
-                let fresh = self.last_parent.0 != id || self.last_parent.1 != transcript_context;
-                let number = self.parent_number(id, transcript_context);
-                if fresh {
-                    let known = self.graph.by_number[number as usize];
-                    if known == NONE {
-                        let parent = keys.gene.map_or(NONE, |id| self.number(id, gene_context));
-                        self.node(&record, seqid, word, Row::Transcript, number, parent, true);
-                    } else if self.graph.nodes[known as usize].parent == NONE {
-                        let parent = keys.gene.map_or(NONE, |id| self.number(id, gene_context));
-                        self.graph.nodes[known as usize].parent = parent;
-                    }
-                }
-                self.part(&record, seqid, row, number, false, false);
-            }
-        }
-        Ok(())
-    }
-
-    #[expect(clippy::too_many_arguments)]
-    fn node(&mut self, record: &Record<'a>, seqid: u32, word: u32, row: Row, number: u32, parent: u32, implied: bool) {
-        let node = Node {
-            number,
-            parent,
-            seqid,
-            start: record.start,
-            // A transcript that its part implies has the span of its parts; where none can be used, it has this one.
-            end: if implied { record.end.max(record.start + 1) } else { record.end },
-            strand: record.strand,
-            row,
-            word,
-            implied,
-            source: record.source,
-            attributes: record.attributes,
-        };
-        let at = self.add_node(node);
-        if record.start >= record.end && !implied {
-            self.inverted_nodes.push(at as usize);
-        }
-    }
-
-    fn part(&mut self, record: &Record<'a>, seqid: u32, row: Row, parent: u32, alone: bool, shared: bool) {
-        if record.start >= record.end {
-            self.inverted_parts.push(self.graph.parts.len());
-        }
-        self.graph.parts.push(Part {
-            parent,
-            seqid,
-            start: record.start,
-            end: record.end,
-            strand: record.strand,
-            row,
-            phase: record.phase,
-            alone,
-            shared,
-            attributes: record.attributes,
-        });
     }
 
     /// A start past the end goes over the origin of a circular sequence; on any other it is an error.
@@ -629,7 +484,7 @@ impl<'a> Reader<'a> {
                 (node.seqid, node.start, node.end, node.attributes)
             } else {
                 let part = &self.graph.parts[self.inverted_parts[i - self.inverted_nodes.len()]];
-                (part.seqid, part.start, part.end, part.attributes)
+                (part.seqid, part.start, part.end, self.graph.attributes(part))
             };
             let region = self.graph.regions[seqid as usize];
             let length = region.length.or(region.declared.map(|(_, end)| end)).filter(|_| region.circular);
@@ -664,79 +519,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn inverted(record: &Record<'_>) -> String {
-    format!("the start {} is larger than the end {}", record.start + 1, record.end)
+/// The line of the source of a text that was made from another, or of the text itself.
+fn source_line(lines: Option<&[u64]>, line: u64) -> u64 {
+    lines.and_then(|lines| lines.get(line as usize - 1).copied()).unwrap_or(line)
 }
 
 /// The value of one key of a GFF3 column; `None` where it is absent or empty.
 pub fn gff3_value<'a>(column: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    // Most columns begin with the key, or hold it right after a semicolon.
-    if let [b'=', rest @ ..] = column.strip_prefix(key).unwrap_or(&[]) {
-        let value = rest[..memchr::memchr(b';', rest).unwrap_or(rest.len())].trim_ascii();
-        return Some(value).filter(|value| !value.is_empty());
-    }
-    attributes::gff3(column).find(|(found, value)| *found == key && !value.is_empty()).map(|(_, value)| value)
-}
-
-/// ID and Parent of a column that begins with them and is plain otherwise: no `=` within, no second ID, no topology. `None`
-/// leaves the column to the slow way.
-fn leading_ids(column: &[u8]) -> Option<Ids<'_>> {
-    let rest = column.strip_prefix(b"ID=")?;
-    let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
-    let (id, rest) = (&rest[..end], &rest[(end + 1).min(rest.len())..]);
-    let (parents, rest) = match rest.strip_prefix(b"Parent=") {
-        Some(rest) => {
-            let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
-            (Some(&rest[..end]), &rest[(end + 1).min(rest.len())..])
-        }
-        None => (None, rest),
-    };
-    let plain = |value: &[u8]| !value.is_empty() && value.trim_ascii().len() == value.len() && !value.contains(&b'=');
-    // Whatever else names one of these keys (even within a longer word) takes the slow way.
-    let hidden = [&b"ID="[..], b"Parent=", b"Is_circular", b";="];
-    let simple = hidden.iter().all(|key| memchr::memmem::find(rest, key).is_none()) && !rest.starts_with(b"=");
-    (plain(id) && parents.is_none_or(plain) && simple).then_some((Some(id), parents))
-}
-
-/// The values of ID and Parent.
-type Ids<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
-
-/// The ids that a GTF (or GFF2) row names.
-struct GtfKeys<'a> {
-    gene: Option<&'a [u8]>,
-    transcript: Option<&'a [u8]>,
-}
-
-impl<'a> GtfKeys<'a> {
-    fn of(column: &'a [u8], row: Row) -> GtfKeys<'a> {
-        let (mut gene, mut transcript) = (None, None);
-        // GFF2 names groups in other ways: WormBase by `Transcript` and `CDS`, JGI by `name`.
-        let (mut worm_transcript, mut worm_cds, mut worm_gene, mut name) = (None, None, None, None);
-        for (key, value) in attributes::gtf(column) {
-            match key {
-                b"gene_id" => gene = gene.or(Some(value)),
-                b"transcript_id" => transcript = transcript.or(Some(value)),
-                b"Transcript" | b"mRNA" => worm_transcript = worm_transcript.or(Some(value)),
-                b"CDS" => worm_cds = worm_cds.or(Some(value)),
-                b"Gene" => worm_gene = worm_gene.or(Some(value)),
-                b"name" => name = name.or(Some(value)),
-                // AUGUSTUS writes the bare id of genes and transcripts.
-                bare if value.is_empty() && !column.contains(&b'"') => match row {
-                    Row::Gene => gene = gene.or(Some(bare)),
-                    _ => transcript = transcript.or(Some(bare)),
-                },
-                _ => {}
-            }
-            if gene.is_some() && transcript.is_some() {
-                break;
+    let mut rest = column;
+    loop {
+        let field = rest.trim_ascii_start();
+        let end = memchr::memchr(b';', field).unwrap_or(field.len());
+        if let Some(value) = field[..end].strip_prefix(key) {
+            // The key may be the beginning of another.
+            let value =
+                if let [b'=', value @ ..] = value { Some(value) } else { value.trim_ascii_start().strip_prefix(b"=") };
+            if let Some(value) = value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()) {
+                return Some(value);
             }
         }
-        let given = |value: Option<&'a [u8]>| value.filter(|value| !value.is_empty());
-        let (gene, transcript) = (given(gene), given(transcript));
-        if gene.is_some() || transcript.is_some() {
-            return GtfKeys { gene, transcript };
-        }
-        let transcript = given(worm_transcript).or(given(worm_cds)).or(given(name));
-        GtfKeys { gene: given(worm_gene).or(if row == Row::Gene { transcript } else { None }), transcript }
+        rest = field.get(end + 1..)?;
     }
 }

@@ -60,6 +60,76 @@ pub fn parse(line: &[u8]) -> Option<Record<'_>> {
     Some(Record { seqid: trim(seqid), source, word: trim(word), start: start - 1, end, strand, phase, attributes })
 }
 
+/// The line that the text begins with, as [`parse`] reads it, and its length with its line end; quick, in one pass, where
+/// the line is as most lines are. `None` where that is for [`parse`] to judge.
+pub fn quick<'a>(text: &'a [u8], last: &Record<'a>) -> Option<(Record<'a>, usize)> {
+    // Neighbours mostly share the first two columns.
+    let (seqid, source) = (last.seqid, last.source);
+    let rest = text.strip_prefix(seqid).and_then(|rest| rest.strip_prefix(b"\t"));
+    let rest = rest.and_then(|rest| rest.strip_prefix(source)).and_then(|rest| rest.strip_prefix(b"\t"));
+    let (seqid, source, rest) = match rest {
+        Some(rest) if !seqid.is_empty() => (seqid, source, rest),
+        _ => {
+            let (seqid, rest) = quick_column(text)?;
+            let (source, rest) = quick_column(rest)?;
+            (seqid, source, rest)
+        }
+    };
+    let (word, rest) = quick_column(rest)?;
+    let (start, rest) = quick_number(rest)?;
+    let (end, rest) = quick_number(rest)?;
+    let rest = match rest {
+        [b'.', b'\t', rest @ ..] => rest,
+        _ => {
+            let (score, rest) = quick_column(rest)?;
+            is_score(score).then_some(rest)?
+        }
+    };
+    let [strand, b'\t', phase, b'\t', rest @ ..] = rest else { return None };
+    let strand = match strand {
+        b'+' => Strand::Forward,
+        b'-' => Strand::Reverse,
+        b'.' | b'?' => Strand::Unknown,
+        _ => return None,
+    };
+    let phase = match phase {
+        b'.' => None,
+        b'0'..=b'2' => Some(phase - b'0'),
+        _ => return None,
+    };
+    let length = memchr::memchr2(b'\n', b'\t', rest)?;
+    let used = text.len() - rest.len() + length + 1;
+    let attributes = match &rest[..length] {
+        _ if rest[length] == b'\t' => return None,
+        [attributes @ .., b'\r'] => attributes,
+        attributes => attributes,
+    };
+    let named = |field: &[u8]| matches!((field.first(), field.last()), (Some(first), Some(last)) if *first != b' ' && *last != b' ');
+    if !named(seqid) || !named(word) || start == 0 || end == 0 {
+        return None;
+    }
+    Some((Record { seqid, source, word, start: start - 1, end, strand, phase, attributes }, used))
+}
+
+/// A short column without control characters.
+fn quick_column(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&b| b < b' ')?;
+    (text[at] == b'\t').then(|| (&text[..at], &text[at + 1..]))
+}
+
+/// A number of at most twelve digits: none of them passes [`LARGEST`].
+fn quick_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    for (i, &b) in text.iter().enumerate().take(13) {
+        let digit = b.wrapping_sub(b'0');
+        if digit > 9 {
+            return (b == b'\t' && i > 0).then(|| (value, &text[i + 1..]));
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    None
+}
+
 fn trim(field: &[u8]) -> &[u8] {
     match field {
         [b' ', ..] | [.., b' '] => field.trim_ascii(),
@@ -152,6 +222,8 @@ mod tests {
         assert_eq!((record.seqid, record.word, record.start, record.end), (&b"chr 1"[..], &b"CDS"[..], 9, 20));
         assert_eq!((record.strand, record.phase, record.attributes), (Strand::Reverse, Some(2), &b"ID=a"[..]));
         assert_eq!(parse(b"c\t.\tgene\t1\t1\t.\t?\t.").unwrap().attributes, b"");
+        let line = b"chr 1\tsrc\tCDS\t10\t20\t1e-3\t-\t2\tID=a\r\n";
+        assert_eq!(quick(line, &record), Some((record, line.len())));
         let padded = parse(b"c \t.\tgene \t1 \t12 \t.\t-\t.  \tGene \"x\"").unwrap();
         assert_eq!(
             (padded.word, padded.start, padded.end, padded.attributes),
@@ -182,6 +254,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn quick_reads_the_same(
+            line in "(c|chr1| d)\t(s|so urce|)\t(gene|CDS|exon |)\t[0-9]{0,3}[ x]?\t[0-9]{1,13}\t([.]|1e-3|x)\t[-+.?*]\t[.0-3 ]\t?[=;a\t\u{e9}]{0,9}\r{0,2}",
+            more in proptest::bool::ANY,
+        ) {
+            let last = parse(b"chr1\tso urce\tgene\t1\t1\t.\t?\t.").expect("a row");
+            let stripped = line.strip_suffix('\r').unwrap_or(&line).as_bytes();
+            let text = format!("{line}\n{}", if more { "c\tx\ty\n" } else { "" });
+            if let Some((found, used)) = quick(text.as_bytes(), &last) {
+                prop_assert_eq!(Some(found), parse(stripped));
+                prop_assert_eq!(used, line.len() + 1);
+            }
+        }
+
         #[test]
         fn any_line_is_parsed_or_diagnosed(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             if parse(&line).is_none() {

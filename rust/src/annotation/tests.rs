@@ -4,9 +4,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Annotation, Options, from_bytes, writer};
+use super::{Annotation, Options, assemble, from_bytes, reader, writer};
 use crate::fasta::Genome;
 use crate::gene::{Flags, Gene, Interval, Strand, Transcript};
+use crate::in_order::with_threads;
 
 fn read(text: &str) -> Annotation {
     from_bytes(Path::new("x.gff"), text.as_bytes(), Options::default()).unwrap_or_else(|error| panic!("{error}"))
@@ -524,5 +525,59 @@ proptest! {
             writer::gff3(&found, &mut written, "x").unwrap();
             prop_assert!(from_bytes(Path::new("x"), &written, Options::default()).is_ok());
         }
+    }
+
+    #[test]
+    fn blocks_and_threads_change_nothing(
+        rows in proptest::collection::vec(
+            ("[abc]", "gene|mRNA|exon|CDS|region|five_prime_UTR|match|transcript|start_codon", 0u64..40, 0u64..30, "[-+.]",
+             "(ID=[xyz],?;)?(Parent=[xyzg](,[xyz])?;?)?(Is_circular=true;)?( Name=q;)?(ID=p;)?|=|g",
+             "(gene_id \"[xy]\";)?( transcript_id \"[tuv]\";)?"), 0..24),
+        others in proptest::collection::vec(
+            (0usize..24, "\r|###|##sequence-region a [124] 9[0]?|##gff-version [1-4]|#!x|##FASTA|>a|ACGT|track x|\t"), 0..4),
+        (gtf, lenient) in any::<(bool, bool)>(),
+        size in 0usize..200,
+    ) {
+        let mut lines: Vec<String> = rows.iter().map(|(seqid, word, start, length, strand, gff3, keys)| {
+            let column = if gtf { keys } else { gff3 };
+            format!("{seqid}\t.\t{word}\t{start}\t{}\t.\t{strand}\t0\t{column}", start + length)
+        }).collect();
+        for (at, line) in others {
+            lines.insert(at.min(lines.len()), line);
+        }
+        let text = lines.join("\n");
+        let (path, text, options) = (Path::new("x"), text.as_bytes(), Options { lenient });
+        let read = |size| {
+            let found = reader::read_by(path, text, None, options, size).and_then(assemble::assemble);
+            found.map_err(|error| error.to_string())
+        };
+        let whole = read(usize::MAX);
+        prop_assert_eq!(&read(size), &whole);
+        prop_assert_eq!(&with_threads(3, || read(size)).unwrap(), &whole);
+    }
+}
+
+/// What is written does not depend on the number of threads either.
+#[test]
+fn threads_write_the_same() {
+    let rows: String = (0..3000)
+        .map(|i| {
+            let start = 1 + 100 * (i % 1500);
+            format!("c{}\t.\tgene\t{start}\t{}\t.\t+\t.\tID=g{i};Name=a%3B{i}\n", i / 1500, start + 89)
+                + &format!("c{}\t.\tCDS\t{start}\t{}\t.\t+\t0\tID=p{i};Parent=g{i}\n", i / 1500, start + 89)
+        })
+        .collect();
+    let found = read(&("##gff-version 3\n".to_owned() + &rows));
+    let write = || {
+        let mut text = Vec::new();
+        writer::gff3(&found, &mut text, "x").unwrap();
+        text
+    };
+    let text = write();
+    assert_eq!(found.genes.len(), 3000);
+    for threads in [1, 2, 5] {
+        assert!(with_threads(threads, write).unwrap() == text);
+        let parsed = with_threads(threads, || from_bytes(Path::new("x"), &text, Options::default()));
+        assert_eq!(parsed.unwrap().unwrap().genes, found.genes);
     }
 }

@@ -35,17 +35,16 @@ impl Assembler<'_> {
         let part = self.first_part[holder];
         let source = match rows.into_iter().find(|source| !source.is_empty()) {
             Some(source) => source,
-            None if part != NONE => self.source_of(self.graph.parts[part as usize].attributes),
+            None if part != NONE => self.source_of(self.graph.parts[part as usize].place()),
             None => return false,
         };
         ASIDE.contains(&source)
     }
 
-    /// The second column of the row that holds these attributes.
-    fn source_of(&self, attributes: &[u8]) -> &[u8] {
-        let text = self.graph.text;
-        let offset = (attributes.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize).min(text.len());
-        let start = memchr::memrchr(b'\n', &text[..offset]).map_or(0, |at| at + 1);
-        text[start..offset].split(|&byte| byte == b'\t').nth(1).unwrap_or_default()
+    /// The second column of the row whose ninth starts here.
+    fn source_of(&self, place: usize) -> &[u8] {
+        let text = &self.graph.text[..place];
+        let start = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
+        text[start..].split(|&byte| byte == b'\t').nth(1).unwrap_or_default()
     }
 }

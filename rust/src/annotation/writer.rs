@@ -1,6 +1,7 @@
 //! Writes gene models as GFF3, and their sequences as FASTA.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::attributes::{encode, encode_seqid};
@@ -10,6 +11,7 @@ use crate::dna::{GeneticCode, reverse_complement};
 use crate::error::{Error, Result};
 use crate::fasta::Genome;
 use crate::gene::{Gene, Interval, Strand, Transcript};
+use crate::in_order::{in_order, with_threads};
 use crate::output::write_whole;
 
 /// Bases or amino acids on a line of FASTA.
@@ -120,14 +122,37 @@ fn transcript_type(transcript: &Transcript) -> &'static str {
     }
 }
 
-struct Rows<'a> {
-    out: &'a mut dyn Write,
-    seqid: Vec<u8>,
+/// Genes whose rows are made at a time.
+const GENES: usize = 256;
+
+/// Rows of GFF3 as text.
+struct Rows {
+    text: Vec<u8>,
+    /// The first two columns of the rows, each with its tab, and the sequence that they are of.
+    start: Vec<u8>,
+    seqid: u32,
+    /// The second column.
     source: Vec<u8>,
-    line: Vec<u8>,
 }
 
-impl Rows<'_> {
+impl Rows {
+    fn new(source: &str) -> Rows {
+        let mut escaped = Vec::new();
+        encode(if source.is_empty() { "." } else { source }, &mut escaped);
+        Rows { text: Vec::new(), start: Vec::new(), seqid: u32::MAX, source: escaped }
+    }
+
+    fn set_seqid(&mut self, annotation: &Annotation, seqid: u32) {
+        if self.seqid != seqid {
+            self.seqid = seqid;
+            self.start.clear();
+            encode_seqid(&annotation.seqids[seqid as usize], &mut self.start);
+            self.start.push(b'\t');
+            self.start.extend_from_slice(&self.source);
+            self.start.push(b'\t');
+        }
+    }
+
     fn row(
         &mut self,
         word: &str,
@@ -135,51 +160,106 @@ impl Rows<'_> {
         score: Option<f32>,
         strand: Strand,
         phase: Option<u8>,
-        attributes: &[(&str, &str)],
-    ) -> io::Result<()> {
-        let line = &mut self.line;
-        line.clear();
-        line.extend_from_slice(&self.seqid);
-        line.push(b'\t');
-        line.extend_from_slice(&self.source);
-        write!(line, "\t{word}\t{}\t{}\t", span.start + 1, span.end)?;
+        attributes: &Column,
+    ) {
+        let text = &mut self.text;
+        text.reserve(self.start.len() + word.len() + attributes.0.len() + 64);
+        text.extend_from_slice(&self.start);
+        text.extend_from_slice(word.as_bytes());
+        text.push(b'\t');
+        push_number(span.start + 1, text);
+        text.push(b'\t');
+        push_number(span.end, text);
+        text.push(b'\t');
         match score {
-            Some(score) => write!(line, "{score:.4}")?,
-            None => line.push(b'.'),
+            Some(score) => text.extend_from_slice(format!("{score:.4}").as_bytes()),
+            None => text.push(b'.'),
         }
-        write!(line, "\t{}\t", strand.symbol())?;
-        line.push(phase.map_or(b'.', |phase| b'0' + phase));
-        line.push(b'\t');
-        let mut first = true;
-        for (key, value) in attributes.iter().filter(|(_, value)| !value.is_empty()) {
-            if !first {
-                line.push(b';');
-            }
-            first = false;
-            line.extend_from_slice(key.as_bytes());
-            line.push(b'=');
-            // The two commas that are syntax: ranges with an unknown end.
-            if matches!(*key, "start_range" | "end_range" | "tag") {
-                line.extend_from_slice(value.as_bytes());
-            } else {
-                encode(value, line);
-            }
+        text.extend_from_slice(&[b'\t', strand.symbol() as u8, b'\t', phase.map_or(b'.', |phase| b'0' + phase), b'\t']);
+        match attributes.0.as_slice() {
+            [] => text.push(b'.'),
+            column => text.extend_from_slice(column),
         }
-        if first {
-            line.push(b'.');
-        }
-        line.push(b'\n');
-        self.out.write_all(line)
+        text.push(b'\n');
     }
 }
 
-/// GFF3 1.26: genes in order, each with its transcripts, exons, CDS and UTRs, closed by `###`.
-pub fn write_gff3(annotation: &Annotation, path: impl AsRef<Path>, source: &str) -> Result<()> {
-    write_whole(path, |out| gff3(annotation, out, source))
+fn push_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
-/// As [`write_gff3`], to any writer.
-pub fn gff3(annotation: &Annotation, out: &mut dyn Write, source: &str) -> io::Result<()> {
+/// The ninth column.
+struct Column(Vec<u8>);
+
+impl Column {
+    /// Empty values are left out.
+    fn of(pairs: &[(&str, &str)]) -> Column {
+        let mut column = Column(Vec::with_capacity(96));
+        for (key, value) in pairs {
+            column.add(key, value);
+        }
+        column
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        if !value.is_empty() {
+            self.key(key);
+            encode(value, &mut self.0);
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.0.is_empty() {
+            self.0.push(b';');
+        }
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.push(b'=');
+    }
+
+    /// NCBI's attributes of a feature whose ends are missing: `partial`, `start_range`, `end_range`.
+    fn add_partial(&mut self, transcript: &Transcript, strand: Strand, span: Interval) {
+        let (left, right) = match strand {
+            Strand::Reverse => (transcript.partial_3, transcript.partial_5),
+            _ => (transcript.partial_5, transcript.partial_3),
+        };
+        if left || right {
+            self.add("partial", "true");
+        }
+        // The commas here, and in tags, are syntax.
+        if left {
+            self.key("start_range");
+            self.0.extend_from_slice(b".,");
+            push_number(span.start + 1, &mut self.0);
+        }
+        if right {
+            self.key("end_range");
+            push_number(span.end, &mut self.0);
+            self.0.extend_from_slice(b",.");
+        }
+    }
+}
+
+/// GFF3 1.26: genes in order, each with its transcripts, exons, CDS and UTRs, closed by `###`. Made on as many threads.
+pub fn write_gff3(threads: usize, annotation: &Annotation, path: impl AsRef<Path> + Send, source: &str) -> Result<()> {
+    let write = || write_whole(path, |out| gff3(annotation, out, source));
+    if annotation.genes.len() <= GENES {
+        return write();
+    }
+    with_threads(threads, write)?
+}
+
+/// As [`write_gff3`], to any writer, on the rayon pool that it is called on.
+pub fn gff3(annotation: &Annotation, out: &mut (dyn Write + Send), source: &str) -> io::Result<()> {
     writeln!(out, "##gff-version 3")?;
     for (seqid, length) in annotation.seqids.iter().zip(&annotation.lengths) {
         if let Some(length) = length.filter(|&length| length > 0) {
@@ -190,65 +270,61 @@ pub fn gff3(annotation: &Annotation, out: &mut dyn Write, source: &str) -> io::R
             writeln!(out, " 1 {length}")?;
         }
     }
-    let mut escaped_source = Vec::new();
-    encode(if source.is_empty() { "." } else { source }, &mut escaped_source);
-    let mut rows = Rows { out, seqid: Vec::new(), source: escaped_source, line: Vec::new() };
-    let mut circular: Vec<bool> = vec![false; annotation.seqids.len()];
-    for (i, circle) in circular.iter_mut().enumerate() {
-        *circle = annotation.circular.get(i).copied().unwrap_or(false);
-        if let (true, Some(length)) = (*circle, annotation.lengths[i]) {
-            set_seqid(&mut rows, &annotation.seqids[i]);
-            let id = format!("region-{}", annotation.seqids[i]);
-            let attributes = [("ID", id.as_str()), ("Is_circular", "true")];
-            rows.row("region", Interval::new(0, length), None, Strand::Forward, None, &attributes)?;
-            writeln!(rows.out, "###")?;
+    let mut rows = Rows::new(source);
+    for (i, id) in annotation.seqids.iter().enumerate() {
+        let circular = annotation.circular.get(i).copied().unwrap_or(false);
+        if let (true, Some(length)) = (circular, annotation.lengths[i]) {
+            rows.set_seqid(annotation, i as u32);
+            let attributes = Column::of(&[("ID", &format!("region-{id}")), ("Is_circular", "true")]);
+            rows.row("region", Interval::new(0, length), None, Strand::Forward, None, &attributes);
+            rows.text.extend_from_slice(b"###\n");
         }
     }
-    let mut last = u32::MAX;
-    for gene in &annotation.genes {
-        if gene.seqid != last {
-            set_seqid(&mut rows, &annotation.seqids[gene.seqid as usize]);
-            last = gene.seqid;
-        }
-        let code = annotation.genetic_codes.get(gene.seqid as usize).copied().flatten();
-        write_gene(&mut rows, gene, code)?;
-        rows.out.write_all(b"###\n")?;
+    out.write_all(&rows.text)?;
+    let written = in_order(
+        annotation.genes.chunks(GENES),
+        |genes| {
+            let mut rows = Rows::new(source);
+            for gene in genes {
+                rows.set_seqid(annotation, gene.seqid);
+                let code = annotation.genetic_codes.get(gene.seqid as usize).copied().flatten();
+                write_gene(&mut rows, gene, code);
+                rows.text.extend_from_slice(b"###\n");
+            }
+            rows.text
+        },
+        |text| match out.write_all(&text) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        },
+    );
+    match written {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
     }
-    Ok(())
 }
 
-fn set_seqid(rows: &mut Rows<'_>, seqid: &str) {
-    rows.seqid.clear();
-    encode_seqid(seqid, &mut rows.seqid);
-}
-
-fn write_gene(rows: &mut Rows<'_>, gene: &Gene, code: Option<u32>) -> io::Result<()> {
+fn write_gene(rows: &mut Rows, gene: &Gene, code: Option<u32>) {
     let word = match (gene.flags.pseudogene, gene.flags.mobile_element) {
         (true, _) => "pseudogene",
         (_, true) => "transposable_element_gene",
         _ => "gene",
     };
+    let mut attributes =
+        Column::of(&[("ID", &gene.id), ("Name", gene.name.as_deref().unwrap_or("")), ("gene_biotype", &gene.biotype)]);
     // A transcript without a row of its own and without a CDS says on the gene's row that it is incomplete.
     let bare =
         gene.transcripts.first().filter(|transcript| transcript.cds.is_empty() && hangs_from_gene(gene, transcript));
-    let (is_partial, start_range, end_range) = match (bare, bare.and_then(whole)) {
-        (Some(transcript), Some(span)) => partial(transcript, gene.strand, span),
-        _ => ("", String::new(), String::new()),
-    };
-    let attributes = [
-        ("ID", gene.id.as_str()),
-        ("Name", gene.name.as_deref().unwrap_or("")),
-        ("gene_biotype", gene.biotype.as_str()),
-        ("partial", is_partial),
-        ("start_range", &start_range),
-        ("end_range", &end_range),
-        ("exception", if gene.flags.trans_splicing { "trans-splicing" } else { "" }),
-    ];
-    rows.row(word, gene.span, gene.score, gene.strand, None, &attributes)?;
-    for transcript in &gene.transcripts {
-        write_transcript(rows, gene, transcript, code)?;
+    if let (Some(transcript), Some(span)) = (bare, bare.and_then(whole)) {
+        attributes.add_partial(transcript, gene.strand, span);
     }
-    Ok(())
+    if gene.flags.trans_splicing {
+        attributes.add("exception", "trans-splicing");
+    }
+    rows.row(word, gene.span, gene.score, gene.strand, None, &attributes);
+    for transcript in &gene.transcripts {
+        write_transcript(rows, gene, transcript, code);
+    }
 }
 
 /// From the first exon's start to the last one's end.
@@ -262,23 +338,9 @@ fn hangs_from_gene(gene: &Gene, transcript: &Transcript) -> bool {
     transcript.id == gene.id && gene.transcripts.len() == 1 && transcript.biotype == gene.biotype
 }
 
-/// NCBI's attributes of a feature whose ends are missing: `partial`, `start_range`, `end_range`.
-fn partial(transcript: &Transcript, strand: Strand, span: Interval) -> (&'static str, String, String) {
-    let (left, right) = match strand {
-        Strand::Reverse => (transcript.partial_3, transcript.partial_5),
-        _ => (transcript.partial_5, transcript.partial_3),
-    };
-    let range = |missing: bool, text: String| if missing { text } else { String::new() };
-    (
-        if left || right { "true" } else { "" },
-        range(left, format!(".,{}", span.start + 1)),
-        range(right, format!("{},.", span.end)),
-    )
-}
-
-fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, code: Option<u32>) -> io::Result<()> {
+fn write_transcript(rows: &mut Rows, gene: &Gene, transcript: &Transcript, code: Option<u32>) {
     let strand = gene.strand;
-    let Some(span) = whole(transcript) else { return Ok(()) };
+    let Some(span) = whole(transcript) else { return };
     let coding = !transcript.cds.is_empty();
     let of_gene = hangs_from_gene(gene, transcript);
     let own_id;
@@ -289,61 +351,56 @@ fn write_transcript(rows: &mut Rows<'_>, gene: &Gene, transcript: &Transcript, c
         &transcript.id
     };
     if !of_gene {
-        let tag = match (transcript.flags.canonical, transcript.flags.selenoprotein) {
-            (true, true) => "canonical,seleno",
-            (true, false) => "canonical",
-            (false, true) => "seleno",
-            _ => "",
+        let mut attributes =
+            Column::of(&[("ID", id), ("Parent", &gene.id), ("transcript_biotype", &transcript.biotype)]);
+        if !coding {
+            attributes.add_partial(transcript, strand, span);
+        }
+        let tag: &[u8] = match (transcript.flags.canonical, transcript.flags.selenoprotein) {
+            (true, true) => b"canonical,seleno",
+            (true, false) => b"canonical",
+            (false, true) => b"seleno",
+            _ => b"",
         };
-        let (is_partial, start_range, end_range) = match coding {
-            true => ("", String::new(), String::new()),
-            false => partial(transcript, strand, span),
-        };
-        let attributes = [
-            ("ID", id.as_str()),
-            ("Parent", gene.id.as_str()),
-            ("transcript_biotype", transcript.biotype.as_str()),
-            ("partial", is_partial),
-            ("start_range", &start_range),
-            ("end_range", &end_range),
-            ("tag", tag),
-        ];
-        rows.row(transcript_type(transcript), span, transcript.score, strand, None, &attributes)?;
+        if !tag.is_empty() {
+            attributes.key("tag");
+            attributes.0.extend_from_slice(tag);
+        }
+        rows.row(transcript_type(transcript), span, transcript.score, strand, None, &attributes);
     }
+    let parent = Column::of(&[("Parent", id)]);
     // Exons that are the CDS itself say nothing where there is no transcript row.
     let rna = !coding && !gene.flags.pseudogene && !gene.flags.mobile_element;
     let plain = of_gene && (transcript.exons == transcript.cds || (rna && transcript.exons == [gene.span]));
     if !plain {
         for &exon in &transcript.exons {
-            rows.row("exon", exon, None, strand, None, &[("Parent", id)])?;
+            rows.row("exon", exon, None, strand, None, &parent);
         }
     }
     if !coding {
-        return Ok(());
+        return;
     }
     let cds_span = Interval::new(transcript.cds[0].start, transcript.cds[transcript.cds.len() - 1].end);
-    let (is_partial, start_range, end_range) = partial(transcript, strand, cds_span);
-    let cds_id = format!("cds-{id}");
-    let code = code.map_or_else(String::new, |code| code.to_string());
-    let attributes = [
-        ("ID", cds_id.as_str()),
-        ("Parent", id.as_str()),
-        ("partial", is_partial),
-        ("start_range", &start_range),
-        ("end_range", &end_range),
-        ("exception", if transcript.flags.slippage { "ribosomal slippage" } else { "" }),
-        ("tag", if transcript.flags.selenoprotein { "seleno" } else { "" }),
-        ("transl_table", &code),
-    ];
+    let mut attributes = Column::of(&[("ID", &format!("cds-{id}")), ("Parent", id)]);
+    attributes.add_partial(transcript, strand, cds_span);
+    if transcript.flags.slippage {
+        attributes.add("exception", "ribosomal slippage");
+    }
+    if transcript.flags.selenoprotein {
+        attributes.add("tag", "seleno");
+    }
+    if let Some(code) = code {
+        attributes.key("transl_table");
+        push_number(u64::from(code), &mut attributes.0);
+    }
     for (&part, phase) in transcript.cds.iter().zip(transcript.phases(strand)) {
-        rows.row("CDS", part, None, strand, Some(phase), &attributes)?;
+        rows.row("CDS", part, None, strand, Some(phase), &attributes);
     }
     if !plain {
         for (utr, word) in utrs(transcript, strand, cds_span) {
-            rows.row(word, utr, None, strand, None, &[("Parent", id)])?;
+            rows.row(word, utr, None, strand, None, &parent);
         }
     }
-    Ok(())
 }
 
 /// The parts of exons before and after the CDS.

@@ -15,6 +15,7 @@ use crate::dna::{self, GeneticCode};
 use crate::error::Error;
 use crate::fasta::Genome;
 use crate::gene::{Gene, Interval, Transcript};
+use crate::in_order::cores;
 
 /// A genome in memory.
 #[pyclass(name = "Genome", module = "genet5._core", frozen)]
@@ -256,6 +257,15 @@ impl PyAnnotation {
     }
 }
 
+/// The number of threads that is asked for, else the cores that the process may use.
+fn threads_of(threads: Option<usize>) -> Result<usize, Error> {
+    match threads {
+        Some(0) => Err(Error::input("threads is 0; give at least 1")),
+        Some(threads) => Ok(threads),
+        None => Ok(cores()),
+    }
+}
+
 fn codes_of(genetic_code: Option<u32>, codes: Option<HashMap<String, u32>>) -> Codes {
     Codes { default: genetic_code, by_seqid: codes.unwrap_or_default().into_iter().collect() }
 }
@@ -263,9 +273,10 @@ fn codes_of(genetic_code: Option<u32>, codes: Option<HashMap<String, u32>>) -> C
 #[pymethods]
 impl PyAnnotation {
     #[staticmethod]
-    #[pyo3(signature = (path, lenient=false))]
-    fn read(py: Python<'_>, path: PathBuf, lenient: bool) -> PyResult<Self> {
-        Ok(PyAnnotation::new(py.detach(|| annotation::read(&path, Options { lenient }))?))
+    #[pyo3(signature = (path, lenient=false, threads=None))]
+    fn read(py: Python<'_>, path: PathBuf, lenient: bool, threads: Option<usize>) -> PyResult<Self> {
+        let threads = threads_of(threads)?;
+        Ok(PyAnnotation::new(py.detach(|| annotation::read_on(threads, &path, Options { lenient }))?))
     }
 
     fn __len__(&self) -> usize {
@@ -329,9 +340,10 @@ impl PyAnnotation {
         Ok(PyAnnotation::new(fitted))
     }
 
-    #[pyo3(signature = (path, source="GeneT5"))]
-    fn write_gff3(&self, py: Python<'_>, path: PathBuf, source: &str) -> PyResult<()> {
-        Ok(py.detach(|| writer::write_gff3(&self.inner, path, source))?)
+    #[pyo3(signature = (path, source="GeneT5", threads=None))]
+    fn write_gff3(&self, py: Python<'_>, path: PathBuf, source: &str, threads: Option<usize>) -> PyResult<()> {
+        let threads = threads_of(threads)?;
+        Ok(py.detach(|| writer::write_gff3(threads, &self.inner, path, source))?)
     }
 
     #[pyo3(signature = (path, genome))]
