@@ -40,10 +40,6 @@ for code, letter in enumerate(b"ACGT"):
 COMPLEMENT = bytes.maketrans(b"ACGTN", b"TGCAN")
 
 
-def test_examples_in_docstrings_run():
-    assert doctest.testmod(genet5.language).failed == 0
-
-
 def test_examples_of_the_page_run():
     page = Path(__file__).resolve().parent.parent / "docs" / "language.md"
     results = doctest.testfile(str(page), module_relative=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import gzip
 import itertools
 import json
@@ -276,7 +275,3 @@ def test_bad_token_lists_are_refused_with_their_line(tmp_path, capsys, content, 
     tokens.write_text(content)
     assert main(["tokens", "append", str(tokens), str(RESOURCES)]) == 1
     assert f"line {line}" in capsys.readouterr().err
-
-
-def test_docstrings_run():
-    assert doctest.testmod(genet5.tokenize).failed == 0

@@ -1,18 +1,11 @@
 """Windows: they cover, keep out, and hold whole genes. (The same promises have property tests in Rust.)"""
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import genet5.windows
 from genet5.errors import InputError
 from genet5.windows import windows
-
-
-def test_examples():
-    assert doctest.testmod(genet5.windows).failed == 0
 
 
 @st.composite

@@ -1,10 +1,26 @@
 """Gene annotation: GFF3, GTF and GenBank into gene models, as typed objects and as Arrow tables.
 
 >>> from genet5 import annotation
->>> genes = annotation.read("genes.gff3.gz")  # doctest: +SKIP
->>> genes[0].transcripts[0].exons  # doctest: +SKIP
+>>> genes = annotation.read("genes.gff3")
+>>> genes
+<Annotation of 2 genes on 1 sequences>
+>>> gene = genes[0]
+>>> gene.id, gene.seqid, gene.start, gene.end, gene.strand, gene.biotype
+('YAL069W', 'chrI', 334, 649, '+', 'protein_coding')
+>>> gene.transcripts[0].exons
 [(334, 649)]
->>> polars.DataFrame(genes)  # by the Arrow C interface, one row a transcript  # doctest: +SKIP
+>>> [gene.id for gene in genes if gene.strand == "-"]
+['YAL068C']
+>>> genes.report["counts"]
+{'row of type telomere is no part of a gene model': 1}
+
+As tables, one row a transcript, by the Arrow C interface (polars, pyarrow) or through :func:`to_arrow`:
+
+>>> import polars
+>>> polars.DataFrame(genes)["transcript_id", "start", "end"].rows()
+[('YAL069W_mRNA', 334, 649), ('YAL068C_mRNA', 1806, 2169)]
+>>> to_arrow(genes)["cds"].to_pylist()[0]
+[{'start': 334, 'end': 649}]
 
 Coordinates are 0-based, half-open, on the forward strand; on a circular sequence an end may pass the length.
 """

@@ -59,6 +59,24 @@ def test_head_shows_place_dna_sentence_and_genes(packed, capsys):
     assert "counted from 0" in capsys.readouterr().err
 
 
+def test_head_shows_tracks(tmp_path, capsys):
+    from packed_windows import grown_tokenizer, make_windows
+
+    from genet5.data import write_packed
+
+    tokenizer = grown_tokenizer(tmp_path)
+    write_packed(
+        tmp_path / "x.packed", make_windows(tokenizer, 3, tracks=True), tokenizer, target=9_000, hard_limit=9_000
+    )
+    assert main(["packed", "head", str(tmp_path / "x.packed")]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    tracks, in tokens: ")]
+    file = PackedFile(tmp_path / "x.packed")
+    tracks = [track for track in (file.segment(i)["tracks"] for i in range(3)) if track is not None]
+    expected = [int((track & 1).sum()) for track in tracks]
+    assert len(expected) == 1
+    assert [int(line.split()[3].replace(",", "")) for line in shown] == expected
+
+
 def test_stats_counts_genes_by_species(packed, capsys):
     assert main(["packed", "stats", str(packed)]) == 0
     out = capsys.readouterr().out.splitlines()

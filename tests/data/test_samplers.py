@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import genet5.data.packing
-import genet5.data.samplers
 from genet5.data import TokenBudgetSampler, pack_windows
 from genet5.errors import InputError
 
@@ -99,8 +95,3 @@ def test_packs_hold_their_limits(sizes, target, slack):
         assert held
         assert len(held) == 1 or sum(a for a, _ in held) <= target + slack
         assert len(held) == 1 or sum(b for _, b in held) <= 60
-
-
-def test_docstrings_run():
-    assert doctest.testmod(genet5.data.samplers).failed == 0
-    assert doctest.testmod(genet5.data.packing).failed == 0

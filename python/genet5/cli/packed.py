@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from genet5.data import PackedDataset, PackedSegment
 
 
+# Bits of a token's track, and what they say of it.
+TRACKS = {
+    1: "in a hinted intron",
+    2: "of a donor",
+    4: "of an acceptor",
+    8: "hinted on the reverse strand",
+    16: "soft-masked",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand for each thing to do."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -208,6 +218,9 @@ def _show(segment: PackedSegment, index: int, vocabulary: Any, bases: int, seque
         print(f"    {begin:>7,}  {dna[begin : begin + 80]}")
     if len(dna) < len(segment.dna):
         print(f"             ... {len(segment.dna) - len(dna):,} bp more")
+    if segment.tracks is not None:
+        held = ", ".join(f"{int((segment.tracks & bit > 0).sum()):,} {what}" for bit, what in TRACKS.items())
+        print(f"    tracks, in tokens: {held}")
     sentence = segment.sentence.tolist()
     words = vocabulary.texts(sentence)
     print(f"    sentence of {len(words)} tokens:")

@@ -1,16 +1,22 @@
 """Packed files as a dataset: one batched call gives flat arrays, without padding and without work per sample in Python.
 
->>> dataset = PackedDataset("training.packed")  # doctest: +SKIP
->>> batch = dataset.batch([0, 5, 7])  # doctest: +SKIP
->>> batch.input_ids.shape, batch.token_offsets  # doctest: +SKIP
-((6815,), array([   0, 2270, 4541, 6815]))
+>>> dataset = PackedDataset("training.packed")
+>>> batch = dataset.batch([0, 5, 7])
+>>> len(batch.input_ids) == int(batch.token_offsets[-1]), len(batch.bases) == int(batch.base_offsets[-1])
+(True, True)
+>>> dataset.place(int(batch.segment_ids[0]))
+'species 0 chr0:1-353 (-)'
 
 The memory of batches that are no longer in use is used again: drop one before the next is read where speed counts.
 
-With torch's loader (any start method: a worker opens the file anew, and refuses another one of the same name)::
+With torch's loader (any start method: a worker opens the file anew, and refuses another one of the same name):
 
-    sampler = TokenBudgetSampler(dataset.target_lengths, token_budget=45_500, max_batch_size=8)
-    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=whole_batch, num_workers=2)
+>>> from torch.utils.data import DataLoader
+>>> from genet5.data import TokenBudgetSampler
+>>> sampler = TokenBudgetSampler(dataset.target_lengths, token_budget=45_500, max_batch_size=8)
+>>> loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=whole_batch, num_workers=0)
+>>> sum(len(batch) for batch in loader) == dataset.file.n_segments
+True
 """
 
 from __future__ import annotations
@@ -202,7 +208,7 @@ class PackedDataset:
 
     def __getitem__(self, index: int) -> Batch:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
+            raise IndexError(f"sample {index}: {self.path} has {len(self)} samples, counted from 0")
         return self.batch([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
