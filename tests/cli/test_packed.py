@@ -101,6 +101,10 @@ def test_subset_merge_split_and_shuffle(packed, tmp_path, capsys):
         assert len(PackedFile(part)) == round(count / 2)
     assert main(["packed", "verify", whole, shuffled, str(part)]) == 0
     capsys.readouterr()
+    assert main(["packed", "info", str(part)]) == 0
+    history = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines() if "  history " in line]
+    kept = f"subset: {round(count / 2)} samples of {count} (seed 0)"
+    assert history == ["split: part 1 of 2 (seed 0)", "split: part 2 of 2 (seed 0)", "shuffle (seed 3)", kept]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,9 +141,22 @@ def _info(args: argparse.Namespace) -> int:
     if isinstance(flags, dict):
         given = ", ".join(f"{name} {value}" for name, value in flags.items() if value not in (None, False, [], {}))
         print(f"  flags      {given}")
+    elif flags:
+        print(f"  flags      not the same in the {len(flags)} files that were joined")
     for step in metadata.get("history", []):
-        print(f"  history    {', '.join(f'{name} {value}' for name, value in step.items())}")
+        print(f"  history    {_step(step)}")
     return 0
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """What was done to a file: ``subset: 50 samples of 994 (seed 0)``."""
+    words = {"samples": "{:,} samples", "part": "part {:,}"}
+    done = [words[name].format(step[name]) for name in words if name in step]
+    if "of" in step:
+        done.append(f"of {step['of']:,}")
+    if "seed" in step:
+        done.append(f"(seed {step['seed']})")
+    return f"{step['operation']}{': ' if len(done) > 1 else ' '}{' '.join(done)}"
 
 
 def _shortened(names: Sequence[str], most: int = 8) -> str:
