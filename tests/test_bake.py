@@ -406,6 +406,14 @@ def test_a_bake_that_was_stopped_goes_on(raw, tmp_path, tokenizer, capsys, sent,
     assert sorted(path.name for path in output.iterdir()) == ["bake.json", "training.packed", "validation.packed"]
 
 
+def test_two_runs_do_not_bake_into_one_folder(raw, tmp_path, tokenizer):
+    from genet5.data.bake import _claimed
+
+    with _claimed(tmp_path / "out"), pytest.raises(InputError, match="another bake writes there"):
+        baked(raw, tmp_path / "out", tokenizer)
+    baked(raw, tmp_path / "out", tokenizer)
+
+
 def test_a_killed_process_is_one_sentence():
     from genet5.data.bake import _executor, _Log
 

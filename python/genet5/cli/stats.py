@@ -104,9 +104,11 @@ def _quality_lines(quality: dict[str, Any]) -> list[str]:
     if not total:
         return ["", "warning: no coding transcript on the genome: poor labels to train on"]
     perfect = quality["perfect"]
+    # Rounded down: 100.0% are all.
+    share = 1000 * perfect // total / 10
     lines = [
         "",
-        f"labels: {perfect:,} of {total:,} coding transcripts ({100 * perfect / total:.1f}%) start with a start codon, "
+        f"labels: {perfect:,} of {total:,} coding transcripts ({share:.1f}%) start with a start codon, "
         "end with the first stop in frame",
     ]
     lines += _with_examples("the others", quality["faults"], quality["fault_examples"])

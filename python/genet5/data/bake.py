@@ -106,28 +106,40 @@ def bake(
     configs = [_config(one, options, limits, tokenizer_file) for one in species]
     for config in configs:
         _core.bake_check(json.dumps(config))
-    if not options.dry_run:
-        _prepare_output(output)
-
-    with _executor(options, len(species), say) as executor:
-        kept = None
-        if executor is None and len(configs) == 1 and not options.dry_run:
-            # One species stays in memory between the two; of many, what was read would pile up.
-            kept = _core.BakeScan(json.dumps(configs[0]))
-            scans = [json.loads(kept.needs)]
-        else:
-            scans = _map(executor, _scan, [json.dumps(config) for config in configs])
-        _check_seqids(species, scans, options)
-        if _check_tokens(scans, tokenizer_file, output, options, say):
-            kept = None
-        if options.dry_run:
+    if options.dry_run:
+        with _executor(options, len(species), say) as executor:
+            _scan_all(executor, species, configs, tokenizer_file, output, options, say)
             return _dry_run(executor, species, configs, say)
-        try:
-            reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say, kept)
-        except KeyboardInterrupt:
-            say(f"the species that are done are kept in {output / PARTS}: --resume goes on from there")
-            raise
-    return _join(species, reports, tokenizer_file, output, options, say)
+    with _claimed(output):
+        with _executor(options, len(species), say) as executor:
+            kept = _scan_all(executor, species, configs, tokenizer_file, output, options, say)
+            try:
+                reports = _bake_all(executor, species, configs, tokenizer_file, output, options, say, kept)
+            except KeyboardInterrupt:
+                say(f"the species that are done are kept in {output / PARTS}: --resume goes on from there")
+                raise
+        return _join(species, reports, tokenizer_file, output, options, say)
+
+
+def _scan_all(
+    executor: Executor | None,
+    species: Sequence[Species],
+    configs: Sequence[dict[str, Any]],
+    tokenizer: Path,
+    output: Path,
+    options: BakeOptions,
+    say: _Log,
+) -> _core.BakeScan | None:
+    """Hold sequences and tokens against all annotation; what was read for it, where that can be used again."""
+    kept = None
+    if executor is None and len(configs) == 1 and not options.dry_run:
+        # One species stays in memory between the two; of many, what was read would pile up.
+        kept = _core.BakeScan(json.dumps(configs[0]))
+        scans = [json.loads(kept.needs)]
+    else:
+        scans = _map(executor, _scan, [json.dumps(config) for config in configs])
+    _check_seqids(species, scans, options)
+    return None if _check_tokens(scans, tokenizer, output, options, say) else kept
 
 
 class _Log:
@@ -228,7 +240,11 @@ def _tokenizer_file(path: Path) -> Path:
     return file.resolve()
 
 
-def _prepare_output(output: Path) -> None:
+@contextlib.contextmanager
+def _claimed(output: Path) -> Iterator[None]:
+    """The folder of the output, made where it is missing; no two runs bake into one at the same time."""
+    import fcntl
+
     output.mkdir(parents=True, exist_ok=True)
     # Whether we may write there is better known now than after hours.
     probe = output / f".probe-{os.getpid()}"
@@ -237,6 +253,19 @@ def _prepare_output(output: Path) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(output)) from error
     probe.unlink()
+    folder = os.open(output, os.O_RDONLY)
+    try:
+        # The system lets go of it when this process ends, however it ends. Some network file systems lock no folders.
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{output}: another bake writes there at this moment; wait for it, or name another --output_dir"
+                ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def _config(species: Species, options: BakeOptions, limits: Limits, tokenizer: Path) -> dict[str, Any]:
