@@ -414,6 +414,16 @@ def test_two_runs_do_not_bake_into_one_folder(raw, tmp_path, tokenizer):
     baked(raw, tmp_path / "out", tokenizer)
 
 
+def test_genes_beyond_the_label_budget_are_told(raw, tmp_path, tokenizer, capsys):
+    report, _ = baked(raw, tmp_path / "wide", tokenizer)
+    assert "--max_target_len" not in capsys.readouterr().err
+    report, _ = baked(raw, tmp_path / "narrow", tokenizer, max_target_len=20)
+    for name, species in report["species"].items():
+        beyond = sum(species[half]["genes_beyond_label_budget"] for half in ("training", "validation"))
+        assert beyond > 0, name
+    assert f"{beyond} genes, counted once a window, do not fit" in capsys.readouterr().err
+
+
 def test_a_killed_process_is_one_sentence():
     from genet5.data.bake import _executor, _Log
 

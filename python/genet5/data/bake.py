@@ -510,6 +510,12 @@ def _line(species: Species, report: Mapping[str, Any], seconds: float, workers: 
     if left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items(), key=lambda row: -row[1]))
         lines.append(f"  genes left out: {reasons}")
+    beyond = training["genes_beyond_label_budget"] + validation["genes_beyond_label_budget"]
+    if beyond:
+        lines.append(
+            f"  warning: {beyond} genes, counted once a window, do not fit into its sentence and take no loss there; "
+            "raise --max_target_len"
+        )
     lines += [f"  warning: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
 
