@@ -456,11 +456,11 @@ def _bake_all(
             name, began = species[i].name, time.perf_counter()
 
             def progress(bases: int, total: int, name: str = name, began: float = began) -> None:
-                rate = bases / max(time.perf_counter() - began, 1e-9)
-                left = (total - bases) / max(rate, 1.0)
-                say.progress(
-                    f"{name}: {bases / 1e6:.1f} of {total / 1e6:.1f} Mb, {rate / 1e6:.1f} Mb/s, {_time(left)} left"
-                )
+                if total == 0:
+                    say.progress(f"{name}: reading")
+                    return
+                left = (time.perf_counter() - began) * (total - bases) / max(bases, 1)
+                say.progress(f"{name}: {bases / total:.0%} of its windows, {_time(left)} left")
 
             finish(i, _bake_species(json.dumps(configs[i]), progress, scan))
         else:
