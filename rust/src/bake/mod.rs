@@ -39,7 +39,7 @@ use tracks::Tracks;
 use write::Writer;
 
 /// Windows that are encoded together: what is in memory at a time.
-const CHUNK: usize = 2048;
+const CHUNK: usize = 512;
 
 /// Called now and then with the bases done and all bases; an error stops the bake.
 pub type Progress<'a> = dyn Fn(u64, u64) -> Result<()> + Sync + 'a;
