@@ -117,19 +117,21 @@ impl Linear {
     }
 
     fn fill_jump(&mut self) {
-        for kmer in 0..self.jump.len() {
-            let (mut node, mut best) = (0, NONE);
-            for i in 0..JUMP {
-                node = self.children[node][kmer >> (2 * i) & 3] as usize;
-                if node == 0 {
-                    break;
-                }
-                if self.ends[node] != NONE {
-                    best = self.ends[node];
-                }
+        // For all sequences of so many bases their node (the root where none goes on) and the longest token.
+        let mut known = vec![(0, NONE)];
+        for depth in 0..JUMP {
+            let mut longer = Vec::with_capacity(4 * known.len());
+            for base in 0..4 {
+                longer.extend(known.iter().map(|&(node, best)| {
+                    let child = if node == 0 && depth > 0 { 0 } else { self.children[node][base] as usize };
+                    (child, if child != 0 && self.ends[child] != NONE { self.ends[child] } else { best })
+                }));
             }
+            known = longer;
+        }
+        for (jump, (node, best)) in self.jump.iter_mut().zip(known) {
             let longer = node != 0 && self.children[node].iter().any(|&child| child != 0);
-            self.jump[kmer] = best | if longer { LONGER } else { 0 };
+            *jump = best | if longer { LONGER } else { 0 };
         }
     }
 
@@ -188,10 +190,15 @@ impl Linear {
         }
         let height = rows.len().div_ceil(64);
         // For each token the rows in which it is forbidden.
-        let mut without = vec![0u64; count * height];
-        for (row, &number) in &rows {
-            for token in set_bits(row) {
-                without[token * height + number / 64] |= 1 << (number % 64);
+        let mut in_order: Vec<&[u64]> = vec![&[]; rows.len()];
+        rows.iter().for_each(|(row, &number)| in_order[number] = row);
+        let mut without = vec![0u64; words * 64 * height];
+        for (number, rows) in in_order.chunks(64).enumerate() {
+            for word in 0..words {
+                let mut block = [0; 64];
+                block.iter_mut().zip(rows).for_each(|(line, row)| *line = row[word]);
+                transpose(&mut block);
+                (0..64).for_each(|bit| without[(word * 64 + bit) * height + number] = block[bit]);
             }
         }
         let without: Vec<&[u64]> = without.chunks(height).collect();
@@ -310,6 +317,23 @@ fn numbered<'a, T: Eq + std::hash::Hash + ?Sized>(items: impl Iterator<Item = &'
         numbers.entry(item).or_insert(next);
     }
     numbers
+}
+
+/// Rows of bits become columns, and columns rows (the lowest bit is the first): blocks trade places across the diagonal,
+/// at half the size each time (Warren, Hacker's Delight, section 7-3).
+fn transpose(block: &mut [u64; 64]) {
+    let (mut size, mut mask) = (32, 0x0000_0000_ffff_ffffu64);
+    while size > 0 {
+        let mut row = 0;
+        while row < 64 {
+            let traded = (block[row] >> size ^ block[row + size]) & mask;
+            block[row] ^= traded << size;
+            block[row + size] ^= traded;
+            row = (row + size + 1) & !size;
+        }
+        size /= 2;
+        mask ^= mask << size;
+    }
 }
 
 fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
