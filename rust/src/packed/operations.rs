@@ -181,7 +181,7 @@ pub fn verify(reader: &Reader, threads: usize) -> Result<u64> {
                 stop.store(true, Ordering::Relaxed);
                 return Err((number, error));
             }
-            bytes += run.samples.iter().map(|sample| u64::from(sample.bytes)).sum::<u64>();
+            bytes += run.bytes as u64;
         }
         Ok(bytes)
     };
@@ -201,6 +201,7 @@ pub fn verify(reader: &Reader, threads: usize) -> Result<u64> {
 }
 
 fn verify_run(reader: &Reader, tables: &Tables, run: &Run, blocks: &mut Vec<u8>) -> Result<()> {
+    blocks.resize(run.bytes, 0);
     reader.read_blocks(run.first, &run.samples, blocks)?;
     let mut rest = &blocks[..];
     for sample in &run.samples {
@@ -220,6 +221,7 @@ struct Run {
     file: usize,
     first: usize,
     samples: Vec<SampleRow>,
+    bytes: usize,
 }
 
 /// Bytes of a run, about: enough that the system is asked seldom, and that it stays in the cache.
@@ -240,7 +242,7 @@ fn runs<'a>(
             bytes += sample.bytes as usize;
             samples.push(sample);
         }
-        Some(Run { file, first, samples })
+        Some(Run { file, first, samples, bytes })
     })
 }
 
@@ -297,21 +299,27 @@ fn prepare(
     // The new numbers of each file's strings, as they come up.
     let unknown = |strings: &[String]| vec![None; strings.len()];
     let mut numbers: Vec<_> = from.iter().map(|r| (unknown(r.species()), unknown(r.seqids()))).collect();
-    let mut blocks = Vec::new();
+    // Samples are read one after the other into a buffer that is written when it is full.
+    let (mut blocks, mut used) = (vec![0; 2 * RUN_BYTES], 0);
     for run in runs(picks, &tables) {
         let (reader, (new_species, new_seqids)) = (from[run.file], &mut numbers[run.file]);
-        reader.read_blocks(run.first, &run.samples, &mut blocks)?;
-        for sample in &run.samples {
-            for (_, row) in tables[run.file].segments(sample) {
-                writer.add_segment(&SegmentRow {
-                    species: renumber(row.species, reader.species(), new_species, &mut species),
-                    seqid: renumber(row.seqid, reader.seqids(), new_seqids, &mut seqids),
-                    ..row
-                });
-            }
+        if used + run.bytes > blocks.len() {
+            writer.add_blocks(&blocks[..used])?;
+            used = 0;
+            blocks.resize(blocks.len().max(run.bytes), 0);
         }
-        writer.add_blocks(&blocks, &run.samples)?;
+        reader.read_blocks(run.first, &run.samples, &mut blocks[used..used + run.bytes])?;
+        used += run.bytes;
+        for (_, row) in run.samples.iter().flat_map(|sample| tables[run.file].segments(sample)) {
+            writer.add_segment(&SegmentRow {
+                species: renumber(row.species, reader.species(), new_species, &mut species),
+                seqid: renumber(row.seqid, reader.seqids(), new_seqids, &mut seqids),
+                ..row
+            });
+        }
+        writer.add_rows(&run.samples);
     }
+    writer.add_blocks(&blocks[..used])?;
     from.iter().try_for_each(|reader| reader.check_unchanged())?;
     Ok(Prepared { writer, species, seqids, metadata: metadata.to_string() })
 }

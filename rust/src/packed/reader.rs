@@ -353,7 +353,15 @@ impl Reader {
             }
             Ok(bytes)
         };
-        Ok(Tables { samples: read(Section::Samples)?, segments: read(Section::Segments)? })
+        if self.len() < 10_000 {
+            return Ok(Tables { samples: read(Section::Samples)?, segments: read(Section::Segments)? });
+        }
+        std::thread::scope(|scope| {
+            let samples = scope.spawn(|| read(Section::Samples));
+            let segments = read(Section::Segments);
+            let samples = samples.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok(Tables { samples: samples?, segments: segments? })
+        })
     }
 
     fn read_exact(&self, out: &mut [u8], place: u64) -> Result<()> {
@@ -363,14 +371,9 @@ impl Reader {
         })
     }
 
-    /// The bytes of samples that follow one another, read into `out` without the map (a file that others shorten is an
-    /// error), each against its checksum. `first` is the number of the first one.
-    pub(super) fn read_blocks(&self, first: usize, samples: &[SampleRow], out: &mut Vec<u8>) -> Result<()> {
-        let bytes: usize = samples.iter().map(|sample| sample.bytes as usize).sum();
-        if out.len() < bytes {
-            out.resize(bytes, 0);
-        }
-        out.truncate(bytes);
+    /// The bytes of samples that follow one another, read into `out`, which is as long as they are, without the map (a file
+    /// that others shorten is an error), each against its checksum. `first` is the number of the first one.
+    pub(super) fn read_blocks(&self, first: usize, samples: &[SampleRow], out: &mut [u8]) -> Result<()> {
         let Some(place) = samples.first().map(|sample| self.entry(Section::Data).offset + sample.offset) else {
             return Ok(());
         };

@@ -262,6 +262,11 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 18;
+/// Bytes after which writing to the disk begins.
+const WRITE_BACK: u64 = 4 << 20;
+
 /// The file itself: sections in order, the data as it comes.
 pub(super) struct FileWriter {
     path: PathBuf,
@@ -269,6 +274,8 @@ pub(super) struct FileWriter {
     pub(super) vocabulary: Vocabulary,
     entries: [Entry; Section::ALL.len()],
     position: u64,
+    /// Up to here the system was asked to bring what was written to the disk.
+    started: u64,
     samples: Vec<SampleRow>,
     segments: Vec<u8>,
     segment_count: u64,
@@ -287,10 +294,11 @@ impl FileWriter {
             .map_err(io)?;
         let mut writer = FileWriter {
             path: path.to_path_buf(),
-            out: BufWriter::with_capacity(1 << 20, temporary),
+            out: BufWriter::with_capacity(BUFFER, temporary),
             vocabulary,
             entries: Default::default(),
             position: 0,
+            started: 0,
             samples: Vec::new(),
             segments: Vec::new(),
             segment_count: 0,
@@ -308,7 +316,24 @@ impl FileWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.out.write_all(bytes).map_err(|e| Error::io(&self.path, e))?;
         self.position += bytes.len() as u64;
+        if self.position - self.started >= WRITE_BACK {
+            self.start_write_back();
+        }
         Ok(())
+    }
+
+    /// Asks the system to bring what was written to the disk while more is made, so that the final sync waits for little.
+    fn start_write_back(&mut self) {
+        // That these bytes are not needed soon is how to say it; few of them leave the memory before they are on the disk.
+        // It is a wish: where it is not granted, the final sync does all.
+        #[cfg(target_os = "linux")]
+        {
+            // What was still in the buffer the last time is asked for again.
+            let start = self.started.saturating_sub(BUFFER as u64);
+            let length = std::num::NonZeroU64::new(self.position - start);
+            let _ = rustix::fs::fadvise(self.out.get_ref().as_file(), start, length, rustix::fs::Advice::DontNeed);
+        }
+        self.started = self.position;
     }
 
     fn pad(&mut self, to: u64) -> Result<()> {
@@ -341,22 +366,26 @@ impl FileWriter {
             checksum: XxHash3_64::oneshot(block),
         };
         rows.iter().for_each(|row| row.put(&mut self.segments));
-        self.add_blocks(block, &[sample])
+        self.add_rows(&[sample]);
+        self.add_blocks(block)
     }
 
-    /// The row of a segment of the sample that `add_blocks` adds next.
+    /// The row of a segment of the sample whose row comes next.
     pub(super) fn add_segment(&mut self, row: &SegmentRow) {
         row.put(&mut self.segments);
     }
 
-    /// Writes the blocks of samples as they are; their rows are put in place.
-    pub(super) fn add_blocks(&mut self, blocks: &[u8], samples: &[SampleRow]) -> Result<()> {
-        let mut offset = self.position - self.entries[DATA_OFFSET_ENTRY].offset;
+    /// Puts the rows of samples in place. `add_blocks` must write their blocks in the same order.
+    pub(super) fn add_rows(&mut self, samples: &[SampleRow]) {
         for sample in samples {
+            let offset = self.samples.last().map_or(0, |before| before.offset + u64::from(before.bytes));
             self.samples.push(SampleRow { offset, first_segment: self.segment_count, ..*sample });
-            offset += u64::from(sample.bytes);
             self.segment_count += u64::from(sample.segments);
         }
+    }
+
+    /// Writes blocks of samples as they are.
+    pub(super) fn add_blocks(&mut self, blocks: &[u8]) -> Result<()> {
         self.write(blocks)
     }
 
