@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import shutil
 import subprocess
 from collections import defaultdict
@@ -156,22 +157,37 @@ def test_proteins_equal_biopython(name, unpacked, tmp_path):
     assert differ <= 2 * partial
 
 
+def models(genes: annotation.Annotation) -> list[tuple]:
+    """All that is known of each gene."""
+
+    def transcript(t):
+        return (t.id, t.biotype, *t.exons, *t.cds, t.cds_phase, t.partial_5, t.partial_3, *t.flags)
+
+    return [
+        (g.id, g.seqid, g.start, g.end, g.strand, g.biotype, g.flags, [transcript(t) for t in g.transcripts])
+        for g in genes
+    ]
+
+
+@pytest.mark.parametrize("name", GENOMES)
+def test_the_order_of_rows_is_irrelevant(name, data, tmp_path):
+    path = data / "genomes" / name / "genes.gff3.gz"
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    rows = [line for line in lines if not line.startswith(b"#")]
+    random.Random(7).shuffle(rows)
+    head = [line for line in lines if line.startswith(b"##") and not line.startswith(b"###")]
+    (tmp_path / "shuffled.gff3").write_bytes(b"".join(head + rows))
+    found, again = annotation.read(path), annotation.read(tmp_path / "shuffled.gff3")
+    assert sorted(models(again)) == sorted(models(found))
+    assert again.report["counts"] == found.report["counts"]
+
+
 @pytest.mark.parametrize("name", GENOMES)
 def test_written_gff3_is_valid_and_reads_back(name, unpacked, tmp_path):
     fasta, gff = unpacked(name)
     found = annotation.read(gff).check_against(annotation.read_genome(fasta))
     found.write_gff3(tmp_path / "out.gff3")
     again = annotation.read(tmp_path / "out.gff3")
-
-    def models(genes):
-        def transcript(t):
-            return (t.id, t.biotype, *t.exons, *t.cds, t.cds_phase, t.partial_5, t.partial_3, *t.flags)
-
-        return [
-            (g.id, g.seqid, g.start, g.end, g.strand, g.biotype, g.flags, [transcript(t) for t in g.transcripts])
-            for g in genes
-        ]
-
     assert models(again) == models(found)
     if shutil.which("gt") is None:
         pytest.skip("GenomeTools is not installed")

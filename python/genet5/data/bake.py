@@ -456,7 +456,7 @@ def _bake_all(
             name, began = species[i].name, time.perf_counter()
 
             def progress(bases: int, total: int, name: str = name, began: float = began) -> None:
-                if total == 0:
+                if bases == 0:
                     say.progress(f"{name}: reading")
                     return
                 left = (time.perf_counter() - began) * (total - bases) / max(bases, 1)
