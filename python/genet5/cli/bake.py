@@ -211,7 +211,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bake, and print a summary."""
-    from genet5.data.bake import BakeOptions, bake
+    from genet5.data.bake import bake
+    from genet5.data.bake_options import BakeOptions
 
     bake(
         args.raw_dir,

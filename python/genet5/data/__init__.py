@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genet5.data.bake import BakeOptions
+    from genet5.data.bake_options import BakeOptions
     from genet5.data.dataset import Batch, PackedDataset, PackedSegment, whole_batch
     from genet5.data.packing import PackedWindow, PackingPlan, pack_windows, write_packed
     from genet5.data.samplers import TokenBudgetSampler
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "BakeOptions": "bake",
+    "BakeOptions": "bake_options",
     "Batch": "dataset",
     "PackedDataset": "dataset",
     "PackedSegment": "dataset",

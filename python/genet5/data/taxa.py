@@ -1,6 +1,6 @@
 """The tables of taxa and common species: what a folder's name tells of gene limits, windows and genetic codes."""
 
-from __future__ import annotations
+# Annotations are evaluated here: a NamedTuple compiles those that are text, each time that it is imported.
 
 import json
 import re
