@@ -548,11 +548,12 @@ def test_bad_input(case, tmp_path, tokenizer, capsys):
     assert not (output / "bake.json").exists()
 
 
-def test_lenient_counts_malformed_lines(tmp_path, tokenizer):
+def test_lenient_counts_malformed_lines(tmp_path, tokenizer, capsys):
     folder = make_species(tmp_path / "raw" / "unicellular" / "alpha")
     path = folder / "genes.gff3"
     path.write_text(path.read_text() + "I\tx\tgene\t1\t9\t.\t+\t.\n")
     report, _ = baked(tmp_path / "raw", tmp_path / "out", tokenizer, lenient=True)
+    assert "warning: malformed line: 1, such as line " in capsys.readouterr().err
     assert sum(row["count"] for row in report["species"]["alpha"]["reading"].values()) >= 1
 
 

@@ -32,6 +32,8 @@ TRAINING, VALIDATION, REPORT, NEW_TOKENS = "training.packed", "validation.packed
 PARTS = ".parts"  # in the output folder, until all species are baked
 
 
+# Of what reading could not use, the reasons that a person should look at before training.
+LOOK_AT = ("malformed line", "gene outside its sequence", "gene on a sequence that the genome lacks")
 # What changes how the work is done, but nothing in the files.
 HOW = ("n_workers", "species_parallel", "scheduler", "resume", "dry_run", "extend_tokenizer", "limits")
 
@@ -474,6 +476,10 @@ def _line(species: Species, report: Mapping[str, Any], seconds: float, workers: 
     if left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items(), key=lambda row: -row[1]))
         lines.append(f"  genes left out: {reasons}")
+    for reason in LOOK_AT:
+        if reason in report["reading"]:
+            found = report["reading"][reason]
+            lines.append(f"  warning: {reason}: {found['count']}, such as {found['examples'][0]}")
     beyond = training["genes_beyond_label_budget"] + validation["genes_beyond_label_budget"]
     if beyond:
         lines.append(
