@@ -58,7 +58,9 @@ pub struct Writer {
 impl Writer {
     pub fn create(path: impl AsRef<Path>, vocabulary: Vocabulary) -> Result<Self> {
         let file = FileWriter::create(path.as_ref(), vocabulary)?;
-        let spool = Spool { path: path.as_ref().to_path_buf(), memory: Vec::new(), file: None, bytes: 0 };
+        // Address space alone, until it is written to: nothing is copied as it fills.
+        let memory = Vec::with_capacity(SPOOL_MEMORY);
+        let spool = Spool { path: path.as_ref().to_path_buf(), memory, file: None, bytes: 0 };
         Ok(Writer {
             file,
             spool,
