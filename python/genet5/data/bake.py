@@ -472,6 +472,12 @@ def _line(species: Species, report: Mapping[str, Any], seconds: float, workers: 
         f"{training['segments']} training and {validation['segments']} validation windows; {seconds:.1f} s, "
         f"{rate:.1f} Mb/s, {rate / workers:.1f} Mb/s a core"
     ]
+    return "\n".join([*lines, *_remarks(report)])
+
+
+def _remarks(report: Mapping[str, Any]) -> list[str]:
+    """What was left out, and what a person should look at."""
+    lines = []
     left_out = report["genes_left_out"]
     if left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items(), key=lambda row: -row[1]))
@@ -480,14 +486,14 @@ def _line(species: Species, report: Mapping[str, Any], seconds: float, workers: 
         if reason in report["reading"]:
             found = report["reading"][reason]
             lines.append(f"  warning: {reason}: {found['count']}, such as {found['examples'][0]}")
-    beyond = training["genes_beyond_label_budget"] + validation["genes_beyond_label_budget"]
+    # A plan has made no sentences.
+    beyond = sum(report[half].get("genes_beyond_label_budget", 0) for half in ("training", "validation"))
     if beyond:
         lines.append(
             f"  warning: {beyond} genes, counted once a window, do not fit into its sentence and take no loss there; "
             "raise --max_target_len"
         )
-    lines += [f"  warning: {warning}" for warning in report["warnings"]]
-    return "\n".join(lines)
+    return lines + [f"  warning: {warning}" for warning in report["warnings"]]
 
 
 def _time(seconds: float) -> str:
@@ -580,8 +586,8 @@ def _dry_run(
             f"{windows['training']} training and {windows['validation']} validation windows of "
             f"{report['window_size']} bp, about {report['estimated_bytes'] / 1e6:.1f} MB"
         )
-        for warning in report["warnings"]:
-            say(f"  warning: {warning}")
+        for remark in _remarks(report):
+            say(remark)
     total = sum(report["estimated_bytes"] for report in reports)
     say(f"{len(species)} species, about {total / 1e6:.1f} MB; nothing was written")
     return {"species": {one.name: report for one, report in zip(species, reports, strict=True)}}
