@@ -289,13 +289,12 @@ impl<'a> Selection<'a> {
 
     fn fill_part(&self, picked: &[Picked], labels: Option<&LabelContext>, mut arrays: Arrays<'_>) -> Result<()> {
         for (place, one) in picked.iter().enumerate() {
-            if let Some(next) = picked.get(place + 1) {
-                prefetch(next.block);
-            }
+            let mut next = picked.get(place + 1).map_or(&[][..], |next| next.block);
+            prefetch(next);
             self.reader.check_block(one.sample, &one.row, one.block)?;
             for index in one.segments.clone() {
                 let row = &self.segments[index];
-                self.fill_segment(index, one.block, labels, arrays.front(Shape::of(row)))?;
+                self.fill_segment(index, one.block, labels, arrays.front(Shape::of(row)), &mut next)?;
             }
         }
         Ok(())
@@ -307,10 +306,11 @@ impl<'a> Selection<'a> {
         block: &[u8],
         labels: Option<&LabelContext>,
         arrays: Arrays<'_>,
+        next: &mut &[u8],
     ) -> Result<()> {
         let (reader, row, number) = (self.reader, &self.segments[index], self.segment_ids[index]);
         let data = reader.data(block, row)?;
-        data.widen_tokens(arrays.input_ids);
+        data.widen_tokens(arrays.input_ids, next);
         if !arrays.bases.is_empty() && !data.spell(reader.vocabulary(), arrays.positions, arrays.bases) {
             return Err(reader.damaged(&format!("the tokens of segment {number} do not spell its bases")));
         }

@@ -81,9 +81,16 @@ impl SegmentData<'_> {
         ids(self.tokens, self.width)
     }
 
-    /// Writes the tokens as int64.
-    pub(super) fn widen_tokens(&self, out: &mut [i64]) {
-        widen(self.tokens, self.width, out);
+    /// Writes the tokens as int64. Meanwhile the processor fetches as much of what is read next, which is cut off `next`:
+    /// writing and reading wait for different things.
+    pub(super) fn widen_tokens(&self, out: &mut [i64], next: &mut &[u8]) {
+        const STEP: usize = 256;
+        for (out, tokens) in out.chunks_mut(STEP / self.width).zip(self.tokens.chunks(STEP)) {
+            let (fetched, rest) = next.split_at(STEP.min(next.len()));
+            *next = rest;
+            fetched.iter().step_by(LINE).for_each(prefetch_line);
+            widen(tokens, self.width, out);
+        }
     }
 
     /// Writes as many of the sentence's tokens as `out` has room for, from `first` on.
@@ -510,20 +517,25 @@ impl Reader {
 /// tables and memory; what follows on a page it then reads ahead by itself.
 pub(super) fn prefetch(bytes: &[u8]) {
     const PAGE: usize = 4096;
-    const LINE: usize = 64;
     let first_page = PAGE - bytes.as_ptr() as usize % PAGE;
     for page in std::iter::once(0).chain((first_page..bytes.len()).step_by(PAGE)) {
-        for line in bytes.get(page..).into_iter().flat_map(|rest| rest.iter().step_by(LINE).take(2)) {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a prefetch reads nothing that the program sees and never faults, whatever became of the mapped file.
-            unsafe {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast());
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = line;
-        }
+        bytes.get(page..).into_iter().flat_map(|rest| rest.iter().step_by(LINE).take(2)).for_each(prefetch_line);
     }
+}
+
+/// Bytes that the processor fetches at once.
+const LINE: usize = 64;
+
+#[inline]
+fn prefetch_line(byte: &u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program sees and never faults, whatever became of the mapped file.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = byte;
 }
 
 fn damaged(path: &Path, what: &str) -> Error {
