@@ -3,8 +3,9 @@
     python benchmarks/annotation.py DATA [--megabytes 200] [--repeats 5] [--gffutils]
 
 DATA is the folder of real genomes (`genomes/` below it). The file is C. elegans chromosome I of Ensembl, repeated under
-other names to the size. Printed are medians of wall and CPU seconds, MB/s of each, and peak memory. gffutils reads a
-twentieth of the file.
+other names to the size. Printed are medians of wall and CPU seconds, MB/s of each, and peak memory; of GeneT5 on one
+thread and on all cores, reading alone and writing as well. gffread, with the same content, always writes. gffutils
+reads a twentieth of the file.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-READ = "import sys; from genet5._core import Annotation; a = Annotation.read(sys.argv[1]); print(len(a))"
-WRITE = READ + "; a.write_gff3(sys.argv[2])"
+READ = (
+    "import sys; from genet5._core import Annotation; threads = int(sys.argv[1]) or None;"
+    " a = Annotation.read(sys.argv[2], threads=threads); print(len(a))"
+)
+WRITE = READ + "; a.write_gff3(sys.argv[3], threads=threads)"
 POLARS_BIO = "import sys, polars_bio as pb; print(pb.scan_gff(sys.argv[1]).collect().height)"
 OXBOW = "import sys, oxbow as ox; print(ox.from_gff(sys.argv[1]).pl().height)"
 GFFUTILS = "import sys, gffutils; gffutils.create_db(sys.argv[1], ':memory:', merge_strategy='create_unique')"
@@ -71,8 +75,9 @@ def main() -> None:
         make_input(arguments.data, Path(small), arguments.megabytes / 20)
         python = sys.executable
         runs = {
-            "GeneT5, gene models": ([python, "-c", READ, path], path, arguments.repeats),
-            "GeneT5, gene models written as GFF3": ([python, "-c", WRITE, path, out], path, arguments.repeats),
+            f"GeneT5, gene models{of}{name}": ([python, "-c", code, threads, path, out], path, arguments.repeats)
+            for threads, of in (("1", ", one thread"), ("0", ", all cores"))
+            for code, name in ((READ, ""), (WRITE, ", written"))
         }
         if shutil.which("gffread"):
             # -F keeps the attributes: names and biotypes are part of a gene model.
@@ -87,7 +92,7 @@ def main() -> None:
                 runs[name] = ([python, "-c", code, path], path, arguments.repeats)
         if arguments.gffutils:
             runs["gffutils create_db(':memory:')"] = ([python, "-c", GFFUTILS, small], small, 1)
-        print(f"{'':<38} {'wall s':>8} {'CPU s':>8} {'MB/s':>8} {'MB/CPU s':>9} {'peak MB':>8}")
+        print(f"{'':<44} {'wall s':>8} {'CPU s':>8} {'MB/s':>8} {'MB/CPU s':>9} {'peak MB':>8}")
         # One run of each after another, so that all meet the same load.
         times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
         for turn in range(arguments.repeats):
@@ -97,7 +102,7 @@ def main() -> None:
         for name, (_, file, _) in runs.items():
             wall, cpu, memory = (statistics.median(column) for column in zip(*times[name], strict=True))
             size = Path(file).stat().st_size / 1e6
-            print(f"{name:<38} {wall:>8.2f} {cpu:>8.2f} {size / wall:>8.0f} {size / cpu:>9.0f} {memory:>8.0f}")
+            print(f"{name:<44} {wall:>8.2f} {cpu:>8.2f} {size / wall:>8.0f} {size / cpu:>9.0f} {memory:>8.0f}")
 
 
 if __name__ == "__main__":

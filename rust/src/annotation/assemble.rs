@@ -89,6 +89,11 @@ impl<'a> Assembler<'a> {
                     }
                     builder.build_gene(at);
                 }
+                // In parallel here, and the whole is mostly in order then. Lenient reading first counts the genes outside
+                // their sequences, in the order of the file.
+                if !linked.graph.options.lenient {
+                    builder.built.genes.sort_by(Annotation::order);
+                }
                 builder.built
             },
             |built| {

@@ -10,8 +10,7 @@ use super::attributes;
 use super::features::{self, Row};
 use super::names::Names;
 use super::reader::{Format, NONE, Node, Part, Region, Word, gff3_value};
-use super::record::{self, Record};
-use crate::gene::Strand;
+use super::record::{self, Record, Start};
 
 /// The reason that malformed lines are counted under.
 pub const MALFORMED: &str = "malformed line";
@@ -88,6 +87,8 @@ struct Reader<'a> {
     recent_words: [(&'a [u8], u32); 16],
     last_parent: (&'a [u8], u32, u32),
     last_gene: (&'a [u8], u32),
+    /// GFF3: the ninth column of the last part up to its one parent, and that parent.
+    last_child: (&'a [u8], u32),
     /// GTF: what parts have told of each id's transcript.
     told: Vec<Told>,
 }
@@ -115,6 +116,7 @@ pub fn read<'a>(text: &'a [u8], rules: Rules<'a>) -> Block<'a> {
         recent_words: [(&[], NONE); 16],
         last_parent: (&[], NONE, NONE),
         last_gene: (&[], NONE),
+        last_child: (&[], NONE),
         told: Vec::new(),
     };
     if let Err(message) = reader.read(text) {
@@ -130,23 +132,13 @@ type Said<T> = std::result::Result<T, String>;
 impl<'a> Reader<'a> {
     fn read(&mut self, text: &'a [u8]) -> Said<()> {
         let mut rest = text;
-        let mut last = Record {
-            seqid: &[],
-            source: &[],
-            word: &[],
-            start: 0,
-            end: 0,
-            strand: Strand::Unknown,
-            phase: None,
-            attributes: &[],
-        };
+        let mut last = Start::default();
         while let Some(&first) = rest.first() {
             self.block.lines += 1;
             if !matches!(first, b'#' | b'>')
-                && let Some((record, used)) = record::quick(rest, &last)
+                && let Some((record, used)) = record::quick(rest, &mut last)
             {
                 rest = &rest[used..];
-                last = record;
                 self.block.any_row = true;
                 if let Err(message) = self.row(record) {
                     self.fault(message)?;
@@ -259,8 +251,10 @@ impl<'a> Reader<'a> {
     }
 
     fn seqid(&mut self, seqid: &'a [u8]) -> u32 {
-        if self.last_seqid.0 == seqid && self.last_seqid.1 != NONE {
-            return self.last_seqid.1;
+        // Mostly the very same slice.
+        let (last, number) = self.last_seqid;
+        if number != NONE && (std::ptr::eq(last, seqid) || last == seqid) {
+            return number;
         }
         let (block, names) = (&mut self.block, &mut self.seqid_names);
         let number = *self.seqid_numbers.entry(seqid).or_insert_with(|| {
@@ -346,6 +340,13 @@ impl<'a> Reader<'a> {
                 self.part(&record, seqid, row, number, false, false);
                 return Ok(());
             }
+            // Rows of one CDS begin with the same ID and Parent.
+            let after = record.attributes.strip_prefix(self.last_child.0);
+            if matches!(after, Some([] | [b';', ..])) && !self.last_child.0.is_empty() {
+                let number = self.last_child.1;
+                self.part(&record, seqid, row, number, false, false);
+                return Ok(());
+            }
             let Some(parents) = gff3_value(record.attributes, b"Parent") else {
                 // A CDS without a parent is a gene of its own (Prodigal); other parts alone mean nothing.
                 if row == Row::Cds {
@@ -360,18 +361,14 @@ impl<'a> Reader<'a> {
                 }
                 return Ok(());
             };
-            if parents == self.last_parent.0 {
-                // Known, so neither several nor malformed.
-                let number = self.last_parent.2;
-                self.part(&record, seqid, row, number, false, false);
-                return Ok(());
-            }
             if parents.contains(&b'=') {
                 return Err(format!("the Parent '{}' holds an unescaped '='", attributes::decode(parents)));
             }
             let shared = memchr::memchr(b',', parents).is_some();
             if !shared {
                 let number = self.parent_number(parents, 0);
+                let end = parents.as_ptr() as usize + parents.len() - record.attributes.as_ptr() as usize;
+                self.last_child = (&record.attributes[..end], number);
                 self.part(&record, seqid, row, number, false, false);
                 return Ok(());
             }

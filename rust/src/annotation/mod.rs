@@ -1,5 +1,6 @@
 //! Gene annotation: GFF3, GTF and GenBank into gene models, and gene models into GFF3.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -141,7 +142,11 @@ impl Annotation {
 
     /// Puts the genes into their order: sequence, start, end, strand, id.
     pub fn sort(&mut self) {
-        self.genes.sort_by(|a, b| (a.seqid, a.span, a.strand, &a.id).cmp(&(b.seqid, b.span, b.strand, &b.id)));
+        self.genes.sort_by(Annotation::order);
+    }
+
+    fn order(a: &Gene, b: &Gene) -> Ordering {
+        (a.seqid, a.span, a.strand, &a.id).cmp(&(b.seqid, b.span, b.strand, &b.id))
     }
 
     /// Fits the annotation to a genome: afterwards the list of sequences is the genome's, in its order, with its lengths.

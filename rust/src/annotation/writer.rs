@@ -122,8 +122,9 @@ fn transcript_type(transcript: &Transcript) -> &'static str {
     }
 }
 
-/// Genes whose rows are made at a time.
-const GENES: usize = 256;
+/// Genes whose rows are made at a time, and the bytes that these mostly fit in.
+const GENES: usize = 128;
+const ROOM: usize = 1 << 19;
 
 /// Rows of GFF3 as text.
 struct Rows {
@@ -285,6 +286,7 @@ pub fn gff3(annotation: &Annotation, out: &mut (dyn Write + Send), source: &str)
         annotation.genes.chunks(GENES),
         |genes| {
             let mut rows = Rows::new(source);
+            rows.text.reserve(ROOM);
             for gene in genes {
                 rows.set_seqid(annotation, gene.seqid);
                 let code = annotation.genetic_codes.get(gene.seqid as usize).copied().flatten();
