@@ -161,7 +161,7 @@ def test_training_on_its_own_genes_lowers_the_loss_and_leaves_the_folder(model_f
 
     before = loss()
     others = {name: p.clone() for name, p in reading.reader.model.named_parameters() if "base_head" not in name}
-    train_on_own_genes(reading, [labels], 0.05)
+    train_on_own_genes(reading, [labels], 0.1)
     assert loss() < before - 0.2
     assert not reading.reader.model.training
     for name, parameter in reading.reader.model.named_parameters():
