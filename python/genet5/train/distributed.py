@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ class World:
             torch.cuda.set_device(device)
         if size == 1:
             return cls(0, 1, device)
+        # Before the group exists: what this module keeps at its import would hold the group for ever, and threads of
+        # gloo that outlive the interpreter abort the process now and then.
+        importlib.import_module("torch._dynamo")
         dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(minutes=30))
         # Flags and counts travel over gloo: they live on the host, and NCCL would make each of them wait for the GPU.
         control = dist.new_group(backend="gloo") if cuda else None
