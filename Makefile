@@ -74,7 +74,7 @@ gpu-bench:
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz:
-	set -e; cd rust/fuzz; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir .); do \
+	set -e; cd rust/fuzz; targets=$$(RUSTC_BOOTSTRAP=1 cargo fuzz list --fuzz-dir .); for target in $$targets; do \
 		mkdir -p target/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . $$target target/corpus/$$target corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048; \
